@@ -1,0 +1,27 @@
+package dev.cortex.events.handler;
+
+import dev.cortex.events.event.Event;
+import dev.cortex.events.event.EventDraft;
+import java.sql.Connection;
+
+/** What a batch handler has beside its events. Valid until it returns; confined to its thread. */
+public interface BatchContext {
+
+  /**
+   * The transaction of this batch, at READ COMMITTED. It belongs to the engine: committing it,
+   * rolling it back, closing it or changing its auto-commit is refused.
+   */
+  Connection connection();
+
+  /**
+   * Emits an event in this transaction, with one of the handled events as its cause.
+   *
+   * @return the public id of the new event, or of the first one that the draft repeats
+   * @throws dev.cortex.events.event.InvalidEventException when the draft breaks a rule of the
+   *     database
+   */
+  String emit(EventDraft draft, Event cause);
+
+  /** Which attempt this is for one of the handled events, from 1. */
+  int attempt(Event event);
+}

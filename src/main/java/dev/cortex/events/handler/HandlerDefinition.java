@@ -1,0 +1,114 @@
+package dev.cortex.events.handler;
+
+import java.time.Duration;
+import java.util.Collections;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+
+/**
+ * A handler as its author declares it: its name, what it subscribes to, the code, and how it is to
+ * be run. Every {@code with} method returns a changed copy.
+ *
+ * <pre>{@code
+ * HandlerDefinition.oneByOne("task-board", board::record).on("task.created", "task.assigned")
+ * HandlerDefinition.batch("worker-health", health::record).on("worker.heartbeat")
+ * }</pre>
+ *
+ * @param name lower-case words, unique in the database; renaming it orphans its backlog
+ * @param patterns what it subscribes to: a type, a family ({@code security.*}) or all ({@code *}).
+ *     A worker's start adds subscriptions, it never takes one away
+ * @param work the code
+ * @param retry what happens to failed deliveries
+ * @param maxBatch the most events in one transaction, 1 to 10,000; the engine takes fewer where
+ *     they take long or clash
+ * @param timeBudget how long one transaction may run before it is ended and counted as failed
+ */
+public record HandlerDefinition(
+    String name,
+    Set<String> patterns,
+    Work work,
+    RetryPolicy retry,
+    int maxBatch,
+    Duration timeBudget) {
+
+  private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
+  private static final Pattern PATTERN =
+      Pattern.compile("([a-z][a-z0-9_]*\\.)*([a-z][a-z0-9_]*|\\*)");
+
+  /** The code of a handler, in one of its two shapes. */
+  public sealed interface Work {
+
+    /** The name of the shape in the database. */
+    String mode();
+  }
+
+  /** Written for one event; the engine batches. */
+  public record OneByOne(EventHandler handler) implements Work {
+    @Override
+    public String mode() {
+      return "transactional";
+    }
+  }
+
+  /** Written for a list of events. */
+  public record Batch(BatchHandler handler) implements Work {
+    @Override
+    public String mode() {
+      return "batch";
+    }
+  }
+
+  public HandlerDefinition {
+    if (name.length() > 100 || !NAME.matcher(name).matches()) {
+      throw new IllegalArgumentException(
+          "handler name must be lower-case words joined by - _ or ., at most 100 characters, was \""
+              + name
+              + "\"");
+    }
+    for (String pattern : patterns) {
+      if (!PATTERN.matcher(pattern).matches()) {
+        throw new IllegalArgumentException(
+            "pattern must be a type, a family such as security.* or *, was \"" + pattern + "\"");
+      }
+    }
+    if (maxBatch < 1 || maxBatch > 10_000) {
+      throw new IllegalArgumentException("maxBatch must be 1 to 10,000, was " + maxBatch);
+    }
+    if (timeBudget.isNegative() || timeBudget.isZero()) {
+      throw new IllegalArgumentException("timeBudget must be positive, was " + timeBudget);
+    }
+    patterns = Collections.unmodifiableSet(new TreeSet<>(patterns));
+  }
+
+  /** A handler written for one event: batches of up to 100, 30 seconds. */
+  public static HandlerDefinition oneByOne(String name, EventHandler handler) {
+    return new HandlerDefinition(
+        name, Set.of(), new OneByOne(handler), RetryPolicy.defaults(), 100, Duration.ofSeconds(30));
+  }
+
+  /** A handler written for a list of events: batches of up to 1,000, 30 seconds. */
+  public static HandlerDefinition batch(String name, BatchHandler handler) {
+    return new HandlerDefinition(
+        name, Set.of(), new Batch(handler), RetryPolicy.defaults(), 1_000, Duration.ofSeconds(30));
+  }
+
+  /** Subscribed to these types and families too. */
+  public HandlerDefinition on(String... patterns) {
+    Set<String> all = new TreeSet<>(this.patterns);
+    Collections.addAll(all, patterns);
+    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget);
+  }
+
+  public HandlerDefinition withRetry(RetryPolicy retry) {
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+  }
+
+  public HandlerDefinition withMaxBatch(int maxBatch) {
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+  }
+
+  public HandlerDefinition withTimeBudget(Duration timeBudget) {
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+  }
+}
