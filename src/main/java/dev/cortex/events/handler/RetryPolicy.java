@@ -8,7 +8,7 @@ import java.time.Duration;
  * apart.
  *
  * @param maxAttempts attempts before the delivery is dead, 1 to 1000
- * @param firstDelay after the first failed attempt, positive
+ * @param firstDelay after the first failed attempt, at least a millisecond
  * @param longestDelay what no delay exceeds before jitter, at least the first
  */
 public record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longestDelay) {
@@ -19,8 +19,9 @@ public record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longest
     if (maxAttempts < 1 || maxAttempts > 1000) {
       throw new IllegalArgumentException("maxAttempts must be 1 to 1000, was " + maxAttempts);
     }
-    if (firstDelay.isNegative() || firstDelay.isZero()) {
-      throw new IllegalArgumentException("firstDelay must be positive, was " + firstDelay);
+    if (firstDelay.toMillis() < 1) {
+      throw new IllegalArgumentException(
+          "firstDelay must be at least a millisecond, was " + firstDelay);
     }
     if (longestDelay.compareTo(firstDelay) < 0) {
       throw new IllegalArgumentException(
@@ -53,8 +54,9 @@ public record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longest
    * @param random evenly spread over [0, 1): the jitter
    */
   public Duration delayAfter(int failedAttempts, double random) {
-    long doublings = Math.min(failedAttempts - 1, LAST_DOUBLING);
-    double nanos = Math.min(longestDelay.toNanos(), firstDelay.toNanos() * Math.pow(2, doublings));
-    return Duration.ofNanos((long) (nanos * (0.75 + random / 2)));
+    double doublings = Math.min(failedAttempts - 1, LAST_DOUBLING);
+    double first = firstDelay.toMillis();
+    double delay = Math.min((double) longestDelay.toMillis(), first * Math.pow(2, doublings));
+    return Duration.ofMillis(Math.round(delay * (0.75 + random / 2)));
   }
 }
