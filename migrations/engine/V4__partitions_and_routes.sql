@@ -84,28 +84,28 @@ language sql immutable parallel safe as $$
          end
 $$;
 
--- Brings cortex.routes in line with types, subscriptions, handlers and held types. An alias has the routes of its
--- canonical type; where several patterns of one handler match, the longest one says the key path.
+-- What cortex.routes has to hold. An alias has the routes of its canonical type; where several patterns of one
+-- handler match, the longest one says the key path.
+create view cortex.wanted_routes as
+select distinct on (t.type, s.handler_id)
+       t.type, s.handler_id, h.lanes, k.type is not null as held, s.key_path
+  from cortex.event_types t
+  join cortex.subscriptions s on cortex.type_matches(coalesce(t.alias_of, t.type), s.pattern)
+  join cortex.handlers h using (handler_id)
+  left join cortex.held_types k on k.type = coalesce(t.alias_of, t.type)
+ order by t.type, s.handler_id, length(s.pattern) desc;
+
+-- Brings cortex.routes in line with types, subscriptions, handlers and held types.
+-- Locks: an advisory lock, so that of two concurrent changes the second sees the first one's.
 create function cortex.refresh_routes() returns trigger
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('cortex.refresh_routes', 0));
-  create temporary table if not exists wanted_routes (like cortex.routes) on commit drop;
-  delete from pg_temp.wanted_routes where true;
-  insert into pg_temp.wanted_routes (type, handler_id, lanes, held, key_path)
-  select distinct on (t.type, s.handler_id)
-         t.type, s.handler_id, h.lanes, k.type is not null, s.key_path
-    from cortex.event_types t
-    join cortex.subscriptions s on cortex.type_matches(coalesce(t.alias_of, t.type), s.pattern)
-    join cortex.handlers h using (handler_id)
-    left join cortex.held_types k on k.type = coalesce(t.alias_of, t.type)
-   order by t.type, s.handler_id, length(s.pattern) desc;
-
   delete from cortex.routes r
-   where not exists (select from pg_temp.wanted_routes w where (w.type, w.handler_id) = (r.type, r.handler_id));
+   where not exists (select from cortex.wanted_routes w where (w.type, w.handler_id) = (r.type, r.handler_id));
   insert into cortex.routes as r (type, handler_id, lanes, held, key_path)
   select w.type, w.handler_id, w.lanes, w.held, w.key_path
-    from pg_temp.wanted_routes w
+    from cortex.wanted_routes w
       on conflict (type, handler_id) do update
      set (lanes, held, key_path) = (excluded.lanes, excluded.held, excluded.key_path)
    where (r.lanes, r.held, r.key_path) is distinct from (excluded.lanes, excluded.held, excluded.key_path);

@@ -89,7 +89,7 @@ language plpgsql as $$
 begin
   raise exception using
     errcode = p_code,
-    message = format('event refused: %s %s%s', p_field, p_rule, coalesce(format(', was "%s"', left(p_value, 200)), '')),
+    message = concat('event refused: ', p_field, ' ', p_rule, ', was "' || left(p_value, 200) || '"'),
     column = p_field;
 end
 $$;
