@@ -45,6 +45,11 @@ public record Settlement(
     return new Settlement("dead", reason, error, true, Next.DEAD, Duration.ZERO);
   }
 
+  /** Its event is not in the log any more: retention dropped it. */
+  public static Settlement eventGone() {
+    return dead("event_gone", "the event is not in the log any more");
+  }
+
   /** It need not run. */
   public static Settlement cancel(String reason) {
     return new Settlement("cancel", "cancelled", reason, true, Next.GONE, Duration.ZERO);
