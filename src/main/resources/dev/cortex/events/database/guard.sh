@@ -23,19 +23,31 @@ say() { # NAME VALUE: a file that is never seen half written
   printf '%s\n' "$2" >"$home/$1.new" && mv -f "$home/$1.new" "$home/$1"
 }
 
+runs() { # PID TEXT: whether the process lives and has the text in its command line
+  case "$( (tr '\0' ' ' <"/proc/$1/cmdline" || ps -o command= -p "$1") 2>/dev/null)" in
+    *"$2"*) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
 # Opening a FIFO to read waits for a writer, who may be dead by now. So be one for a moment.
 exec 4<>"$home/users" 3<"$home/users" 4>&-
 say guard.pid $$
 
 # The watcher. A new user writes a token and waits to read it in `joined`: only then is it sure that
 # the end of the file had not been reached before it came. If somebody killed the guard meanwhile, the
-# watcher stops the server itself.
+# watcher stops the server itself. A process id alone is not trusted: it may be another's by now.
 (
   while read -r token <&3; do
     say joined "$token"
   done
   say joined stopping
-  kill -TERM $$ 2>/dev/null || kill -INT "$(head -n 1 "$home/data/postmaster.pid")" 2>/dev/null
+  if runs $$ "$home"; then
+    kill -TERM $$
+  else
+    orphan=$(head -n 1 "$home/data/postmaster.pid" 2>/dev/null)
+    runs "$orphan" "-D $home/data" && kill -INT "$orphan"
+  fi
 ) &
 exec 3<&-
 
