@@ -207,6 +207,13 @@ public final class DatabaseAddress {
     return withProperty(PGProperty.SOCKET_TIMEOUT, Long.toString(seconds));
   }
 
+  /** The same address, in whose sessions a statement waits no longer than this for a lock. */
+  DatabaseAddress withLockTimeout(Duration timeout) {
+    String given = parts.properties().getOrDefault(PGProperty.OPTIONS.getName(), "");
+    String setting = "-c lock_timeout=" + timeout.toMillis();
+    return withProperty(PGProperty.OPTIONS, (given + " " + setting).strip());
+  }
+
   /** The same servers and settings, another database. */
   public DatabaseAddress withDatabase(String database) {
     return new DatabaseAddress(

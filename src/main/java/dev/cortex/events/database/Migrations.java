@@ -11,9 +11,11 @@ import java.util.concurrent.locks.LockSupport;
 import org.flywaydb.core.Flyway;
 import org.flywaydb.core.api.FlywayException;
 import org.flywaydb.core.api.MigrationInfo;
+import org.flywaydb.core.api.configuration.FluentConfiguration;
 import org.flywaydb.core.api.logging.Log;
 import org.flywaydb.core.api.logging.LogCreator;
 import org.flywaydb.core.api.output.MigrateOutput;
+import org.flywaydb.database.postgresql.PostgreSQLConfigurationExtension;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -127,19 +129,24 @@ public final class Migrations {
   private Flyway flyway(String schema, String directory) {
     Map<String, String> placeholders = new HashMap<>(options.roles().placeholders());
     placeholders.put("create_roles", Boolean.toString(options.createRoles()));
-    return Flyway.configure()
-        .loggers(QuietLogs.class.getName())
-        .dataSource(address.withApplicationName("cortex-migrate").dataSource())
-        .initSql("set lock_timeout = " + options.lockTimeout().toMillis())
-        // A session lock: a transaction held open for the lock would block CREATE INDEX
-        // CONCURRENTLY.
-        .configuration(Map.of("flyway.postgresql.transactional.lock", "false"))
-        .locations(root + directory)
-        .defaultSchema(schema)
-        .schemas(schema)
-        .table(HISTORY)
-        .placeholders(placeholders)
-        .load();
+    FluentConfiguration configuration =
+        Flyway.configure()
+            .loggers(QuietLogs.class.getName())
+            .dataSource(
+                address
+                    .withApplicationName("cortex-migrate")
+                    .withLockTimeout(options.lockTimeout())
+                    .dataSource())
+            .locations(root + directory)
+            .defaultSchema(schema)
+            .schemas(schema)
+            .table(HISTORY)
+            .placeholders(placeholders);
+    // A session lock: a transaction held open for the lock would block CREATE INDEX CONCURRENTLY.
+    configuration
+        .getConfigurationExtension(PostgreSQLConfigurationExtension.class)
+        .setTransactionalLock(false);
+    return configuration.load();
   }
 
   private static boolean isContention(FlywayException e) {
@@ -169,8 +176,11 @@ public final class Migrations {
         ThreadLocalRandom.current().nextLong(SHORTEST_PAUSE.toNanos(), LONGEST_PAUSE.toNanos()));
   }
 
-  /** Sends what Flyway has to say to our own log, where only its warnings are loud. */
-  static final class QuietLogs implements LogCreator {
+  /**
+   * Sends what Flyway has to say to our own log, where only its warnings are loud. Public because
+   * Flyway makes it by name; of no use to anybody else.
+   */
+  public static final class QuietLogs implements LogCreator {
     /** For Flyway, which makes it by name. */
     public QuietLogs() {}
 

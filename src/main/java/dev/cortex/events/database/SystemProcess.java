@@ -1,0 +1,108 @@
+package dev.cortex.events.database;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/** Commands that are run to their end, and a look at processes that are not ours. */
+final class SystemProcess {
+  private static final long LONGEST_RUN_MINUTES = 5;
+
+  /** How a command ended, and what it wrote to both of its outputs. */
+  record Result(int status, String output) {
+    boolean succeeded() {
+      return status == 0;
+    }
+  }
+
+  private SystemProcess() {}
+
+  /** Runs a command to its end with this as its input. */
+  static Result run(List<String> command, String input) throws IOException {
+    Process process = builder(command).redirectErrorStream(true).start();
+    try (var stdin = process.outputWriter(StandardCharsets.UTF_8)) {
+      stdin.write(input);
+    } catch (IOException e) {
+      // It ended without reading all of its input; the status says how.
+    }
+    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    try {
+      if (process.waitFor(LONGEST_RUN_MINUTES, TimeUnit.MINUTES)) {
+        return new Result(process.exitValue(), output);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    process.destroyForcibly();
+    return new Result(-1, output);
+  }
+
+  /**
+   * A command in an environment of its own: PG* and LC_* variables of the caller would change what
+   * PostgreSQL's programs do.
+   */
+  static ProcessBuilder builder(List<String> command) {
+    ProcessBuilder builder = new ProcessBuilder(command);
+    Map<String, String> environment = builder.environment();
+    String path = environment.getOrDefault("PATH", "");
+    environment.clear();
+    environment.put("PATH", path + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+    environment.put("LC_ALL", "C");
+    return builder.directory(Path.of("/").toFile());
+  }
+
+  static boolean works(String... command) {
+    try {
+      return run(List.of(command), "").succeeded();
+    } catch (IOException e) {
+      return false; // there is no such program
+    }
+  }
+
+  /**
+   * Whether the process lives and has this text in its command line. The id alone proves nothing:
+   * it may belong to somebody else by now, or to a dead process that nobody has collected.
+   */
+  static boolean lives(long pid, String commandPart) {
+    return commandLine(pid).filter(line -> line.contains(commandPart)).isPresent();
+  }
+
+  private static Optional<String> commandLine(long pid) {
+    Path file = Path.of("/proc", Long.toString(pid), "cmdline");
+    if (!Files.isDirectory(Path.of("/proc/self"))) {
+      return ProcessHandle.of(pid).flatMap(process -> process.info().commandLine());
+    }
+    try {
+      return Optional.of(Files.readString(file, StandardCharsets.ISO_8859_1).replace('\0', ' '));
+    } catch (IOException e) {
+      return Optional.empty();
+    }
+  }
+
+  static void signal(String name, long pid) throws IOException {
+    run(List.of("/bin/sh", "-c", "kill -\"$1\" \"$2\"", "sh", name, Long.toString(pid)), "");
+  }
+
+  static List<String> concat(List<String> first, String... then) {
+    List<String> all = new ArrayList<>(first);
+    all.addAll(List.of(then));
+    return all;
+  }
+
+  /** The number in the first line of a file, if there is one. */
+  static Optional<Long> number(Path file) {
+    try (var lines = Files.lines(file, StandardCharsets.ISO_8859_1)) {
+      @Nullable String first = lines.findFirst().orElse(null);
+      return first == null ? Optional.empty() : Optional.of(Long.valueOf(first.strip()));
+    } catch (IOException | NumberFormatException e) {
+      return Optional.empty();
+    }
+  }
+}

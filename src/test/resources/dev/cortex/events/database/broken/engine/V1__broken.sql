@@ -1,0 +1,1 @@
+create table cortex.broken (n nonsense);

@@ -1,0 +1,1 @@
+create table cortex.second_step (n integer);
