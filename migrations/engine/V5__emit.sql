@@ -97,7 +97,7 @@ language plpgsql as $$
 begin
   raise exception using
     errcode = p_code,
-    message = format('event refused: %s %s%s', p_field, p_rule, coalesce(format(', was "%s"', left(p_value, 200)), '')),
+    message = format('event refused: %s %s%s', p_field, p_rule, ', was "' || left(p_value, 200) || '"'),
     column = p_field,
     constraint = p_rule,
     datatype = coalesce(left(p_value, 200), '');
