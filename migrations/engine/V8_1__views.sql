@@ -351,3 +351,14 @@ end
 $$;
 
 comment on function cortex.trace is 'What caused an event, or belongs to a correlation, and all that followed, as a tree.';
+
+-- A view's functions are called with the reader's rights, whatever rights the view has on the tables.
+grant select on
+      cortex.event_log, cortex.unknown_events, cortex.open_deliveries, cortex.queue_status, cortex.handler_status,
+      cortex.audit, cortex.dead_letters
+   to ${auditor}, ${operator};
+grant execute on function
+      cortex.public_event_id, cortex.locate_event, cortex.type_matches, cortex.iso_time, cortex.event_line,
+      cortex.log_horizon, cortex.queue_counts, cortex.audit_of, cortex.deliveries_of, cortex.deliveries_of_all,
+      cortex.trace
+   to ${auditor}, ${operator};

@@ -609,3 +609,10 @@ $$;
 
 comment on function cortex.pause_type is 'Holds the deliveries of a type back until resume_type; workers finish the move.';
 comment on function cortex.resume_type is 'Gives the held deliveries of a type back to their lanes; workers finish the move.';
+
+-- The verbs are the operator's. A worker only goes on with what an operator began, and wakes others.
+grant execute on function
+      cortex.retry, cortex.redrive, cortex.cancel, cortex.pause_handler, cortex.resume_handler,
+      cortex.pause_type, cortex.resume_type, cortex.move_held
+   to ${operator};
+grant execute on function cortex.move_held, cortex.wake to ${worker};

@@ -17,8 +17,9 @@ import java.util.function.Predicate;
  * lock on the log until its commit can be seen. A gap is forgotten once every transaction that was
  * emitting when it was met has ended, and one more look has not found it.
  *
- * <p>So the order of one look matters: the highest number first, then the emitters, then the log.
- * No clock is involved, and an emitter that stays open for hours costs the memory of its gaps.
+ * <p>So the order of one look matters: the highest number first, then the emitters, then the log;
+ * and all of it on the primary, since a standby does not know the primary's locks. No clock is
+ * involved, and an emitter that stays open for hours costs the memory of its gaps.
  */
 final class LogFollower {
   /** Numbers looked at in one transaction. */
@@ -118,6 +119,10 @@ final class LogFollower {
       }
     } while (page.size() == PAGE);
     return true;
+  }
+
+  boolean remembersGaps() {
+    return !olderGaps.isEmpty() || !newerGaps.isEmpty();
   }
 
   private boolean lookAhead(Horizon horizon, Predicate<LoggedEvent> consumer) {

@@ -5,6 +5,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
+import java.time.ZoneOffset;
 import java.util.Optional;
 import java.util.function.Function;
 import javax.sql.DataSource;
@@ -69,7 +70,7 @@ final class OperationsDatabase {
   }
 
   static @Nullable OffsetDateTime sqlTime(Optional<Instant> moment) {
-    return moment.map(known -> known.atOffset(java.time.ZoneOffset.UTC)).orElse(null);
+    return moment.map(known -> known.atOffset(ZoneOffset.UTC)).orElse(null);
   }
 
   static Duration seconds(double seconds) {

@@ -1,6 +1,5 @@
 package dev.cortex.events.operate;
 
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.jdbi.v3.core.Handle;
@@ -10,7 +9,7 @@ final class OperatorVerbs {
   /** Looked at per transaction while a type is moved: some 20 ms of row locks. */
   private static final int STEP = 1_000;
 
-  /** Bounds a call: 100,000 passes over a queue of that many steps are not ours to wait for. */
+  /** Bounds a call; a hundred million rows looked at. What is left is the workers' upkeep's. */
   private static final int MAX_STEPS = 100_000;
 
   /** Steps without a move, after which the rest is left to the workers' upkeep. */
@@ -135,7 +134,7 @@ final class OperatorVerbs {
             .bind("step", STEP)
             .bind("type", type)
             .map((row, c) -> new Step(row.getLong(1), row.getBoolean(2), row.getBoolean(3)))
-            .collect(java.util.stream.Collectors.toCollection(ArrayList::new));
+            .list();
     return steps.isEmpty() ? new Step(0, true, true) : steps.get(0);
   }
 }
