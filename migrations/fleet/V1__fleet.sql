@@ -60,21 +60,21 @@ comment on column fleet.settings.failure_window is 'Failures of one kind are cou
 comment on column fleet.settings.failure_limit is 'More failures of one kind than this are a pattern.';
 comment on column fleet.settings.minimum_evidence is 'A master with fewer finished tasks of a type is not preferred for it.';
 comment on column fleet.settings.worker_kept_for is 'A worker not heard of for this long is forgotten.';
-comment on column fleet.settings.record_kept_for is 'How long the fleet''s own records are kept; the log has its own retention.';
+comment on column fleet.settings.record_kept_for is 'How long the fleet''s own records are kept; an older event, replayed, is not recorded again. The log has its own retention.';
 
 insert into fleet.settings default values;
 
 -- One row per worker. Rewritten by every batch of heartbeats, so there is room on the page for the new version,
 -- and no index on what changes.
 create table fleet.worker_health (
-  worker_id         text        primary key,
-  heard_at          timestamptz not null,
-  reported_at       timestamptz not null,
+  worker_id          text        primary key,
+  heard_at           timestamptz not null,
+  reported_at        timestamptz not null,
   report_received_at timestamptz not null,
-  report_id         text        not null,
-  status            text        not null,
-  watched           boolean     not null,
-  task_id           text
+  report_id          text        not null,
+  status             text        not null,
+  watched            boolean     not null,
+  task_id            text
 ) with (fillfactor = 50);
 
 comment on table fleet.worker_health is 'What the newest report of each worker says, and when the worker was last heard.';
@@ -152,18 +152,20 @@ comment on column fleet.learning_cycles.outcomes is 'How many finished tasks it 
 comment on column fleet.learning_cycles.patterns is 'How many patterns it emitted.';
 
 create table fleet.patterns (
-  event_id         text        primary key,
-  pattern_type     text        not null,
-  task_type        text,
-  master           text,
-  successes        bigint      not null default 0,
-  failures         bigint      not null default 0,
-  total_duration_ms bigint,
-  detected_at      timestamptz not null,
-  constraint counts_are_not_negative check (successes >= 0 and failures >= 0 and total_duration_ms >= 0)
+  event_id          text        primary key,
+  pattern_type      text        not null,
+  task_type         text,
+  master            text,
+  successes         bigint      not null default 0,
+  failures          bigint      not null default 0,
+  timed             bigint      not null default 0,
+  total_duration_ms bigint      not null default 0,
+  received_at       timestamptz not null,
+  constraint counts_are_not_negative
+    check (successes >= 0 and failures >= 0 and timed >= 0 and total_duration_ms >= 0)
 );
 
-create index patterns_detected on fleet.patterns (detected_at);
+create index patterns_received on fleet.patterns (received_at);
 
 comment on table fleet.patterns is 'Every learning.pattern_detected that was handled; the primary key is why each counts once.';
 

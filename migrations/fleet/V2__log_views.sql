@@ -36,12 +36,6 @@ language sql immutable parallel safe as $$
                           fleet.number_of(p_payload, 'duration_seconds', 'duration', 'execution_time') * 1000) as ms) d
 $$;
 
--- A moment as the lines show it: 2025-12-01T22:54:20.123456Z.
-create function fleet.moment_text(p_moment timestamptz) returns text
-language sql immutable parallel safe as $$
-  select to_char(p_moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-$$;
-
 -- The names of the files: worker-events.jsonl and its like. The line is the envelope.
 
 create view fleet.worker_events as
@@ -112,8 +106,8 @@ select event_id, type, source, occurred_at, received_at, correlation_id, causati
 create view fleet.worker_health_metrics as
 select m.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(m.received_at) as "timestamp", m.worker_id,
-                       fleet.moment_text(m.heartbeat_time) as heartbeat_time, m.status) l) as line
+          from (select cortex.iso_time(m.received_at) as "timestamp", m.worker_id,
+                       cortex.iso_time(m.heartbeat_time) as heartbeat_time, m.status) l) as line
   from (select e.event_id, e.received_at, e.worker_id, e.occurred_at as heartbeat_time,
                coalesce(e.status, 'healthy') as status
           from fleet.worker_events e
@@ -124,7 +118,7 @@ comment on view fleet.worker_health_metrics is 'One row per heartbeat. The prese
 create view fleet.routing_decisions as
 select d.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(d.decided_at) as "timestamp", d.task_id, d.master, d.confidence,
+          from (select cortex.iso_time(d.decided_at) as "timestamp", d.task_id, d.master, d.confidence,
                        d.routing_reason) l) as line
   from (select e.event_id, e.occurred_at as decided_at, e.task_id, e.master, e.confidence,
                fleet.text_of(e.payload, 'routing_reason', 'reason') as routing_reason
@@ -163,7 +157,7 @@ $$;
 create view fleet.scan_results as
 select r.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(r.reported_at) as "timestamp", r.scan_id, r.event_type, r.severity,
+          from (select cortex.iso_time(r.reported_at) as "timestamp", r.scan_id, r.event_type, r.severity,
                        r.finding_count, r.details) l) as line
   from (select e.event_id, e.occurred_at as reported_at, e.scan_id, e.type as event_type,
                fleet.severity_of(e.payload) as severity,
@@ -177,7 +171,7 @@ create view fleet.failure_patterns as
 select p.*,
        p.occurrences > s.failure_limit as is_pattern,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(p.failed_at) as "timestamp", p.task_id, p.task_type, p.error_type, p.error,
+          from (select cortex.iso_time(p.failed_at) as "timestamp", p.task_id, p.task_type, p.error_type, p.error,
                        p.worker_id, p.occurrences) l) as line
   from (select e.event_id, e.occurred_at as failed_at, e.task_id, e.task_type,
                coalesce(e.error_type, 'unknown') as error_type,
@@ -197,7 +191,7 @@ comment on column fleet.failure_patterns.is_pattern is 'There are more of them t
 create view fleet.learning_patterns as
 select p.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(p.detected_at) as "timestamp", p.pattern_type, p.task_type, p.master,
+          from (select cortex.iso_time(p.detected_at) as "timestamp", p.pattern_type, p.task_type, p.master,
                        p.successes, p.failures, p.confidence, p.details) l) as line
   from (select e.event_id, e.occurred_at as detected_at, coalesce(e.pattern_type, 'unspecified') as pattern_type,
                e.task_type, e.master,
@@ -212,7 +206,7 @@ select p.*,
 create view fleet.worker_performance as
 select p.event_id, p.finished_at, p.worker_id, p.task_id, p.outcome, p.duration_ms,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(p.finished_at) as "timestamp", p.worker_id, p.task_id, p.outcome,
+          from (select cortex.iso_time(p.finished_at) as "timestamp", p.worker_id, p.task_id, p.outcome,
                        p.duration_ms) l) as line
   from (select e.event_id, e.type, e.occurred_at as finished_at, e.worker_id,
                coalesce(e.task_id, e.correlation_id) as task_id,
@@ -229,7 +223,7 @@ select p.event_id, p.finished_at, p.worker_id, p.task_id, p.outcome, p.duration_
 create view fleet.cleanup_operations as
 select c.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(c.completed_at) as "timestamp", c.event_id, c.source, c.removed_rows,
+          from (select cortex.iso_time(c.completed_at) as "timestamp", c.event_id, c.source, c.removed_rows,
                        c.duration_ms, c.complete, c.details) l) as line
   from (select e.event_id, e.occurred_at as completed_at, e.source,
                coalesce(fleet.number_of(e.payload, 'removed_rows', 'removed', 'files_removed', 'items_cleaned'), 0)
@@ -243,7 +237,7 @@ select c.*,
 create view fleet.dashboard_events as
 select d.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(d.occurred_at) as "timestamp", d.event_type, d.severity, d.message,
+          from (select cortex.iso_time(d.occurred_at) as "timestamp", d.event_type, d.severity, d.message,
                        d.event_id) l) as line
   from (select e.event_id, e.occurred_at, e.type as event_type, e.source,
                coalesce(
@@ -269,7 +263,7 @@ comment on view fleet.dashboard_events is 'What an operator wants to see pass by
 create view fleet.system_startups as
 select s.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(s.started_at) as "timestamp", s.event_id, s.daemon, s.source, s.details) l)
+          from (select cortex.iso_time(s.started_at) as "timestamp", s.event_id, s.daemon, s.source, s.details) l)
          as line
   from (select e.event_id, e.occurred_at as started_at, e.daemon, e.source, e.payload as details
           from fleet.daemon_events e
@@ -279,7 +273,7 @@ select s.*,
 create view fleet.system_shutdowns as
 select s.*,
        (select row_to_json(l)::text
-          from (select fleet.moment_text(s.stopped_at) as "timestamp", s.event_id, s.daemon, s.source, s.reason,
+          from (select cortex.iso_time(s.stopped_at) as "timestamp", s.event_id, s.daemon, s.source, s.reason,
                        s.active_workers, s.details) l) as line
   from (select e.event_id, e.occurred_at as stopped_at, e.daemon, e.source,
                fleet.text_of(e.payload, 'reason') as reason,
@@ -299,7 +293,7 @@ create view fleet.task_statistics as
 select t.*,
        (select row_to_json(l)::text
           from (select t.task_type, t.created, t.assigned, t.completed, t.failed, t.success_rate, t.mean_duration_ms,
-                       fleet.moment_text(t.last_at) as last_at) l) as line
+                       cortex.iso_time(t.last_at) as last_at) l) as line
   from (select e.task_type,
                count(*) filter (where e.type = 'task.created') as created,
                count(*) filter (where e.type = 'task.assigned') as assigned,
@@ -316,8 +310,8 @@ select t.*,
 create view fleet.alert_statistics as
 select a.*,
        (select row_to_json(l)::text
-          from (select a.alert_type, a.severity, a.raised, fleet.moment_text(a.first_at) as first_at,
-                       fleet.moment_text(a.last_at) as last_at, a.raised_last_24_hours) l) as line
+          from (select a.alert_type, a.severity, a.raised, cortex.iso_time(a.first_at) as first_at,
+                       cortex.iso_time(a.last_at) as last_at, a.raised_last_24_hours) l) as line
   from (select coalesce(e.alert_type, 'unspecified') as alert_type,
                coalesce(e.severity, 'unspecified') as severity,
                count(*) as raised,
