@@ -30,7 +30,8 @@ final class BatchRunner {
   private final Telemetry telemetry;
   private final int workerId;
 
-  BatchRunner(DataSource pool, DeliveryStore store, HandlerCall call, Telemetry telemetry, int workerId) {
+  BatchRunner(
+      DataSource pool, DeliveryStore store, HandlerCall call, Telemetry telemetry, int workerId) {
     this.pool = pool;
     this.store = store;
     this.call = call;
@@ -104,7 +105,8 @@ final class BatchRunner {
     try {
       Verdict verdict = Verdict.of(result, 1, queue.definition().retry());
       if (verdict instanceof Verdict.Done
-          && (present.isEmpty() || store.acknowledge(connection, workerId, present) == present.size())) {
+          && (present.isEmpty()
+              || store.acknowledge(connection, workerId, present) == present.size())) {
         connection.commit();
         Duration duration = Duration.ofNanos(System.nanoTime() - start);
         queue.batchSize().succeeded(claimed.size(), duration);

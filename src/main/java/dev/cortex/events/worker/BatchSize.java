@@ -4,8 +4,8 @@ import java.time.Duration;
 
 /**
  * How many events of a handler one transaction takes. Halves when a batch clashes with another
- * transaction or takes long, and grows by a tenth of the maximum while full batches go well: additive
- * increase, multiplicative decrease, as in congestion control.
+ * transaction or takes long, and grows by a tenth of the maximum while full batches go well:
+ * additive increase, multiplicative decrease, as in congestion control.
  *
  * <p>Thread-safe: the slots of a process share it; a lost update only delays a step.
  */

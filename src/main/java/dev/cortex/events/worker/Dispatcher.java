@@ -10,9 +10,10 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * Says which slot works which handler's queue. A queue is due from when something may be in it until
- * a claim comes back empty. The slot goes to the due queue with the fewest slots, then to the one that
- * has waited longest, so that a handler with a million events takes every slot but never all the turns.
+ * Says which slot works which handler's queue. A queue is due from when something may be in it
+ * until a claim comes back empty. The slot goes to the due queue with the fewest slots, then to the
+ * one that has waited longest, so that a handler with a million events takes every slot but never
+ * all the turns.
  *
  * <p>Thread-safe.
  */
@@ -189,10 +190,7 @@ final class Dispatcher {
   List<HandlerQueue> notDue() {
     lock.lock();
     try {
-      return entries.stream()
-          .filter(entry -> !entry.isDue)
-          .map(entry -> entry.queue)
-          .toList();
+      return entries.stream().filter(entry -> !entry.isDue).map(entry -> entry.queue).toList();
     } finally {
       lock.unlock();
     }

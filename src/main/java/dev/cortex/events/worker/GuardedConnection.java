@@ -10,8 +10,8 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The transaction's connection as a handler sees it: everything works but what would end or change the
- * transaction, which is the engine's, and nothing works any more once the handler has returned.
+ * The transaction's connection as a handler sees it: everything works but what would end or change
+ * the transaction, which is the engine's, and nothing works any more once the handler has returned.
  */
 final class GuardedConnection implements InvocationHandler {
   private static final Set<String> REFUSED =
@@ -51,8 +51,8 @@ final class GuardedConnection implements InvocationHandler {
   }
 
   @Override
-  public @Nullable Object invoke(Object proxy, Method method, @Nullable Object @Nullable [] arguments)
-      throws Throwable {
+  public @Nullable Object invoke(
+      Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
     if (isRevoked && method.getDeclaringClass() != Object.class) {
       throw new SQLException(
           "the handler has returned: its connection may not be used any more", REFUSED_STATE);

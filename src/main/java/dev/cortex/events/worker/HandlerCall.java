@@ -41,8 +41,8 @@ final class HandlerCall {
   }
 
   /**
-   * Handles deliveries whose events are there, in order, in one transaction. Stops at the first that
-   * is not done.
+   * Handles deliveries whose events are there, in order, in one transaction. Stops at the first
+   * that is not done.
    */
   Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
     GuardedConnection guarded = new GuardedConnection(transaction);

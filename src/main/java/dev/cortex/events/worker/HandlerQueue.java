@@ -4,8 +4,8 @@ import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.handler.HandlerDefinition;
 
 /**
- * One handler's queue as this process sees it: the definition, and what the process remembers of the
- * queue. Whether it is due, and who works it, is the dispatcher's to know.
+ * One handler's queue as this process sees it: the definition, and what the process remembers of
+ * the queue. Whether it is due, and who works it, is the dispatcher's to know.
  */
 final class HandlerQueue {
   private final HandlerDefinition definition;

@@ -12,8 +12,8 @@ import java.util.Optional;
 import javax.sql.DataSource;
 
 /**
- * What a worker does from the side: shows the batches that run for a while, buries workers that have
- * vanished, and makes the partitions of the coming months. Confined to its loop's thread.
+ * What a worker does from the side: shows the batches that run for a while, buries workers that
+ * have vanished, and makes the partitions of the coming months. Confined to its loop's thread.
  */
 final class HousekeepingStep implements Loop.Step {
   private static final Duration INTERVAL = Duration.ofMillis(100);
@@ -83,8 +83,7 @@ final class HousekeepingStep implements Loop.Step {
   }
 
   private static Optional<Slot.Running> toShow(Slot slot, long now) {
-    return slot.running()
-        .filter(running -> now - running.startedNanos() >= SHOWN_AFTER.toNanos());
+    return slot.running().filter(running -> now - running.startedNanos() >= SHOWN_AFTER.toNanos());
   }
 
   private void buryVanished(Connection connection) throws SQLException {

@@ -5,7 +5,6 @@ import java.sql.Connection;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.atomic.AtomicReference;
 
 /** One of the process's places to run a batch, and what it runs now. Thread-safe. */
 final class Slot {
@@ -27,8 +26,7 @@ final class Slot {
       Connection connection) {}
 
   private final short number;
-  private final AtomicReference<Optional<Running>> running =
-      new AtomicReference<>(Optional.empty());
+  private volatile Optional<Running> running = Optional.empty();
 
   Slot(short number) {
     this.number = number;
@@ -39,21 +37,21 @@ final class Slot {
   }
 
   void begin(short handlerId, List<Delivery> deliveries, Connection connection) {
-    running.set(
+    running =
         Optional.of(
             new Running(
                 handlerId,
                 deliveries.stream().map(Delivery::number).toList(),
                 deliveries.get(0).lockedAt(),
                 System.nanoTime(),
-                connection)));
+                connection));
   }
 
   void end() {
-    running.set(Optional.empty());
+    running = Optional.empty();
   }
 
   Optional<Running> running() {
-    return running.get();
+    return running;
   }
 }

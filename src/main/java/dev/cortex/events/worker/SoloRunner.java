@@ -15,10 +15,10 @@ import java.util.Optional;
 /**
  * Runs one delivery in a transaction of its own, decides what becomes of it and records it.
  *
- * <p>The handler runs behind a savepoint. What it did is rolled back to there unless it is done, the
- * savepoint is released, and only then is the attempt charged, at top level and under the row lock
- * that is still held: so nobody else can run the delivery uncharged in between, and no multixact is
- * made.
+ * <p>The handler runs behind a savepoint. What it did is rolled back to there unless it is done,
+ * the savepoint is released, and only then is the attempt charged, at top level and under the row
+ * lock that is still held: so nobody else can run the delivery uncharged in between, and no
+ * multixact is made.
  */
 final class SoloRunner {
   /** A delivery that clashes this often in a row gives way for a while. */

@@ -7,8 +7,8 @@ import java.util.Map;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * How often the database went away while this process ran a delivery alone. The database's faults are
- * free, but a delivery under which it goes away every time is at fault itself, and is charged.
+ * How often the database went away while this process ran a delivery alone. The database's faults
+ * are free, but a delivery under which it goes away every time is at fault itself, and is charged.
  *
  * <p>Thread-safe. Remembers the last thousand deliveries only.
  */

@@ -11,8 +11,8 @@ import org.postgresql.util.PSQLException;
 import org.postgresql.util.ServerErrorMessage;
 
 /**
- * What a call of a handler means for its delivery. All decisions about attempts are taken here, by the
- * outcome or by SQLSTATE, never by message text.
+ * What a call of a handler means for its delivery. All decisions about attempts are taken here, by
+ * the outcome or by SQLSTATE, never by message text.
  */
 sealed interface Verdict {
 
@@ -25,7 +25,9 @@ sealed interface Verdict {
   /** It met a rival transaction: the same again, free of charge. */
   record Clash() implements Verdict {}
 
-  /** The database went away or is out of something: not the delivery's fault, as far as one knows. */
+  /**
+   * The database went away or is out of something: not the delivery's fault, as far as one knows.
+   */
   record DatabaseGone(SQLException error) implements Verdict {}
 
   /**

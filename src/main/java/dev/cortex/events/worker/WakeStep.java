@@ -18,8 +18,9 @@ import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Keeps the dispatcher told of which queues are due: polls while slots work, and rests by the wake-up
- * protocol when nothing is due. Owns the worker's listening session, which also proves that it lives.
+ * Keeps the dispatcher told of which queues are due: polls while slots work, and rests by the
+ * wake-up protocol when nothing is due. Owns the worker's listening session, which also proves that
+ * it lives.
  *
  * <p>Confined to its loop's thread, {@link #drained} aside.
  */
@@ -153,7 +154,8 @@ final class WakeStep implements Loop.Step {
     }
     heed(wakeUp().await(Duration.ZERO));
     boolean foundSome = look(open, dispatcher.notDue());
-    pollInterval = foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
+    pollInterval =
+        foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
     return longer(pollInterval, lookCost.multipliedBy(POLL_COST_FACTOR));
   }
 

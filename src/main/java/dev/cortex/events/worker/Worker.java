@@ -80,8 +80,8 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from: at least as many connections as slots, and two more
-   * @param sessions where the one long session for listening comes from: directly from the server, not
-   *     through a pooler that shares sessions
+   * @param sessions where the one long session for listening comes from: directly from the server,
+   *     not through a pooler that shares sessions
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
    * @throws SQLException when the database refuses, as for a role that may not work here
    */
@@ -121,8 +121,8 @@ public final class Worker implements AutoCloseable {
   }
 
   /**
-   * Waits until nothing is due for its handlers: every delivery is finished, or due later, or held by
-   * another worker.
+   * Waits until nothing is due for its handlers: every delivery is finished, or due later, or held
+   * by another worker.
    *
    * @return false when the time is up
    */
@@ -130,7 +130,8 @@ public final class Worker implements AutoCloseable {
     return wakeStep.drained().await(patience.toMillis(), TimeUnit.MILLISECONDS);
   }
 
-  private Duration takeTurn(BatchRunner runner, Slot slot) throws InterruptedException, SQLException {
+  private Duration takeTurn(BatchRunner runner, Slot slot)
+      throws InterruptedException, SQLException {
     Optional<Dispatcher.Turn> turn = dispatcher.take();
     if (turn.isPresent()) {
       try {

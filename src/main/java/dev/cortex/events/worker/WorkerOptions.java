@@ -13,7 +13,8 @@ public record WorkerOptions(String name, int slots, Duration gracePeriod) {
 
   public WorkerOptions {
     if (name.isBlank() || name.length() > 200) {
-      throw new IllegalArgumentException("worker name must have 1 to 200 characters, was \"" + name + "\"");
+      throw new IllegalArgumentException(
+          "worker name must have 1 to 200 characters, was \"" + name + "\"");
     }
     if (slots < 1 || slots > 1000) {
       throw new IllegalArgumentException("slots must be 1 to 1000, was " + slots);

@@ -20,8 +20,7 @@ final class WorkerStore {
    * Holds, for the session, the lock by which the others see that this worker lives. Waits for a
    * moment at most: only who looks whether it is dead holds it meanwhile, and for one statement.
    */
-  private static final String PROVE_LIFE =
-      "select pg_advisory_lock(cortex.worker_lock_class(), ?)";
+  private static final String PROVE_LIFE = "select pg_advisory_lock(cortex.worker_lock_class(), ?)";
 
   /** The session was lost and is back: whoever found the lock free has been too quick. */
   private static final String RETURN =
