@@ -145,6 +145,8 @@ create table cortex.workers (
   vanished    boolean     not null default false
 );
 
+create index workers_alive on cortex.workers (worker_id) where stopped_at is null;
+
 comment on table cortex.workers is 'Worker processes, one row per start. It lives while it holds the advisory lock of its id, not by a heartbeat.';
 comment on column cortex.workers.vanished is 'It ended without a goodbye.';
 

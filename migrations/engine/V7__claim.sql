@@ -64,6 +64,9 @@ declare
   v_first_at    timestamptz;
   v_last_at     timestamptz;
 begin
+  if exists (select from cortex.handlers h where h.handler_id = p_handler and h.paused_at is not null) then
+    return;
+  end if;
   for i in 1 .. 4 loop
     v_priority := (enum_range(null::cortex.priority))[i];
 
@@ -148,5 +151,38 @@ begin
     end loop;
     return next;
   end loop;
+end
+$$;
+
+-- A worker lives while its listening session holds the advisory lock (worker_lock_class, its id), so that liveness
+-- needs no heartbeat row. Marks the workers that have lost theirs as vanished, clears their slots, wakes everybody
+-- (whose marks may be above what is free again) and returns them.
+-- Locks: the advisory lock and the row of each dead worker, until the transaction ends.
+create function cortex.worker_lock_class() returns integer
+language sql immutable parallel safe as $$ select 1129206869 $$;
+
+create function cortex.bury_vanished_workers(p_self integer) returns setof integer
+language plpgsql security definer set search_path = cortex, pg_temp as $$
+declare
+  v_vanished integer[];
+begin
+  with vanished as (
+    update cortex.workers w
+       set stopped_at = clock_timestamp(), vanished = true
+     where w.worker_id = any (array(
+             select x.worker_id
+               from cortex.workers x
+              where x.stopped_at is null
+                and x.worker_id <> p_self
+                and pg_try_advisory_xact_lock(cortex.worker_lock_class(), x.worker_id)))
+       and w.stopped_at is null
+    returning w.worker_id
+  )
+  select array_agg(worker_id) into v_vanished from vanished;
+  if v_vanished is not null then
+    delete from cortex.slots s where s.worker_id = any (v_vanished);
+    perform pg_notify('cortex_wake', '');
+  end if;
+  return query select unnest(v_vanished);
 end
 $$;

@@ -1,0 +1,77 @@
+package dev.cortex.events.delivery;
+
+import dev.cortex.events.event.Priority;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * Which part of a handler's queue a claim looks at: from (inclusive) and to (exclusive) for each
+ * priority.
+ */
+public final class ClaimWindow {
+
+  /** Why a claim looks where it looks. */
+  public enum Kind {
+    /** From the low-water mark on: the common claim. */
+    AHEAD,
+    /** Just below the mark, for rows whose transactions committed late. */
+    MINI_SWEEP,
+    /** Everything below the mark, for rows that a crash or a rollback freed. */
+    FULL_SWEEP
+  }
+
+  private final Kind kind;
+  private final Map<Priority, Mark> from;
+  private final Map<Priority, Mark> to;
+
+  ClaimWindow(Kind kind, Map<Priority, Mark> from, Map<Priority, Mark> to) {
+    this.kind = kind;
+    this.from = new EnumMap<>(from);
+    this.to = new EnumMap<>(to);
+  }
+
+  /** The whole queue. */
+  public static ClaimWindow everything() {
+    return new ClaimWindow(Kind.AHEAD, all(Mark.BEGINNING), all(Mark.END));
+  }
+
+  static Map<Priority, Mark> all(Mark mark) {
+    Map<Priority, Mark> marks = new EnumMap<>(Priority.class);
+    for (Priority priority : Priority.values()) {
+      marks.put(priority, mark);
+    }
+    return marks;
+  }
+
+  /** What the claim is for. */
+  public Kind kind() {
+    return kind;
+  }
+
+  String fromAt() {
+    return runAtArray(from);
+  }
+
+  String fromNumber() {
+    return numberArray(from);
+  }
+
+  String toAt() {
+    return runAtArray(to);
+  }
+
+  String toNumber() {
+    return numberArray(to);
+  }
+
+  private static String runAtArray(Map<Priority, Mark> marks) {
+    return marks.values().stream().map(Mark::runAtText).collect(Collectors.joining(",", "{", "}"));
+  }
+
+  private static String numberArray(Map<Priority, Mark> marks) {
+    return marks.values().stream()
+        .map(mark -> Long.toString(mark.number()))
+        .collect(Collectors.joining(",", "{", "}"));
+  }
+}

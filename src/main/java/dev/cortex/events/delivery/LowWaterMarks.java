@@ -1,0 +1,209 @@
+package dev.cortex.events.delivery;
+
+import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.cortex.events.delivery.ClaimWindow.Kind;
+import dev.cortex.events.event.Priority;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * What one worker process remembers of one handler's queue: for each priority the place up to which
+ * it has handled everything that it could see. A claim starts there and so never walks over the
+ * dead rows of what is finished, which is what keeps claiming flat while somebody holds a snapshot
+ * open, and between two vacuums.
+ *
+ * <p>A row below the mark is finished, or held by a live worker, or not committed yet, or was freed
+ * by a crash or a rollback. The last two become visible below the mark, where two sweeps look for
+ * them: nothing below the mark can be lost, only be late.
+ *
+ * <ul>
+ *   <li>The mini-sweep looks at the last second below the mark, every 20 ms or 30 times its own
+ *       cost: transactions commit in another order than they inserted.
+ *   <li>The full sweep looks at everything below, every 5 s or 50 times its own cost.
+ *   <li>A sweep that fills its batch moves the mark back to its first row, so that a million late
+ *       rows are not taken one batch per sweep.
+ *   <li>The mark moves forward after a commit only, and back to the first row of what this process
+ *       gave back.
+ *   <li>A server clock behind the mark drops all marks: what is born now is born below them.
+ * </ul>
+ *
+ * <p>Thread-safe: the slots of a process share it.
+ */
+public final class LowWaterMarks {
+  private static final Duration MINI_SWEEP_INTERVAL = Duration.ofMillis(20);
+  private static final int MINI_SWEEP_COST_FACTOR = 30;
+  private static final Duration FULL_SWEEP_INTERVAL = Duration.ofSeconds(5);
+  private static final int FULL_SWEEP_COST_FACTOR = 50;
+  private static final Duration MEMORY_INTERVAL = Duration.ofMillis(100);
+  private static final int MEMORY_SIZE = 10;
+
+  private final ReentrantLock lock = new ReentrantLock();
+
+  @GuardedBy("lock")
+  private final Map<Priority, Mark> marks = ClaimWindow.all(Mark.BEGINNING);
+
+  /** The marks of the last second, oldest first. */
+  @GuardedBy("lock")
+  private final Deque<Map<Priority, Mark>> memory = new ArrayDeque<>();
+
+  @GuardedBy("lock")
+  private long remembered;
+
+  @GuardedBy("lock")
+  private long nextMiniSweep;
+
+  @GuardedBy("lock")
+  private long nextFullSweep;
+
+  /**
+   * Where the next claim is to look. A sweep that is due is given to one caller only.
+   *
+   * @param now {@link System#nanoTime()}
+   */
+  public ClaimWindow next(long now) {
+    lock.lock();
+    try {
+      if (isAtBeginning()) {
+        nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
+        return ClaimWindow.everything();
+      }
+      remember(now);
+      if (now - nextFullSweep >= 0) {
+        nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
+        return new ClaimWindow(Kind.FULL_SWEEP, ClaimWindow.all(Mark.BEGINNING), marks);
+      }
+      Map<Priority, Mark> aSecondAgo = memory.getFirst();
+      if (now - nextMiniSweep >= 0 && !aSecondAgo.equals(marks)) {
+        nextMiniSweep = now + MINI_SWEEP_INTERVAL.toNanos();
+        return new ClaimWindow(Kind.MINI_SWEEP, floor(aSecondAgo), marks);
+      }
+      return new ClaimWindow(Kind.AHEAD, marks, ClaimWindow.all(Mark.END));
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * The claim through this window was handled and committed.
+   *
+   * @param claimed what it returned, maybe nothing
+   * @param isFull whether there may be more behind it
+   * @param cost how long the claim took
+   * @param now {@link System#nanoTime()}
+   */
+  public void committed(
+      ClaimWindow window, List<Delivery> claimed, boolean isFull, Duration cost, long now) {
+    lock.lock();
+    try {
+      switch (window.kind()) {
+        case AHEAD -> advance(claimed);
+        case MINI_SWEEP -> {
+          nextMiniSweep = after(now, MINI_SWEEP_INTERVAL, cost, MINI_SWEEP_COST_FACTOR);
+          moveBackIf(isFull, claimed);
+        }
+        case FULL_SWEEP -> {
+          nextFullSweep = after(now, FULL_SWEEP_INTERVAL, cost, FULL_SWEEP_COST_FACTOR);
+          moveBackIf(isFull, claimed);
+        }
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** What was claimed is free again: the mark must not stay above it. */
+  public void givenBack(List<Delivery> claimed) {
+    lock.lock();
+    try {
+      moveBackIf(true, claimed);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Forgets everything: the next claim starts at the beginning of the queue. */
+  public void drop() {
+    lock.lock();
+    try {
+      marks.putAll(ClaimWindow.all(Mark.BEGINNING));
+      memory.clear();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Drops the marks when the server's clock is behind one of them. */
+  public void checkClock(Instant serverNow) {
+    long micros = Mark.micros(serverNow);
+    boolean isBehind = false;
+    lock.lock();
+    try {
+      for (Mark mark : marks.values()) {
+        isBehind |= mark.micros() > micros;
+      }
+    } finally {
+      lock.unlock();
+    }
+    if (isBehind) {
+      drop();
+    }
+  }
+
+  @GuardedBy("lock")
+  private boolean isAtBeginning() {
+    return marks.values().stream().allMatch(Mark.BEGINNING::equals);
+  }
+
+  @GuardedBy("lock")
+  private void advance(List<Delivery> claimed) {
+    for (Delivery delivery : claimed) {
+      marks.merge(delivery.priority(), delivery.mark().next(), LowWaterMarks::later);
+    }
+  }
+
+  @GuardedBy("lock")
+  private void moveBackIf(boolean wanted, List<Delivery> claimed) {
+    if (wanted) {
+      for (Delivery delivery : claimed) {
+        marks.merge(delivery.priority(), delivery.mark(), LowWaterMarks::earlier);
+      }
+    }
+  }
+
+  @GuardedBy("lock")
+  private void remember(long now) {
+    if (memory.isEmpty() || now - remembered >= MEMORY_INTERVAL.toNanos()) {
+      memory.addLast(new EnumMap<>(marks));
+      remembered = now;
+      if (memory.size() > MEMORY_SIZE) {
+        memory.removeFirst();
+      }
+    }
+  }
+
+  /** A mark that moved back since is its own floor. */
+  @GuardedBy("lock")
+  private Map<Priority, Mark> floor(Map<Priority, Mark> aSecondAgo) {
+    Map<Priority, Mark> floor = new EnumMap<>(aSecondAgo);
+    marks.forEach((priority, mark) -> floor.merge(priority, mark, LowWaterMarks::earlier));
+    return floor;
+  }
+
+  private static Mark later(Mark one, Mark other) {
+    return one.compareTo(other) >= 0 ? one : other;
+  }
+
+  private static Mark earlier(Mark one, Mark other) {
+    return one.compareTo(other) <= 0 ? one : other;
+  }
+
+  private static long after(long now, Duration interval, Duration cost, int costFactor) {
+    return now + Math.max(interval.toNanos(), cost.toNanos() * costFactor);
+  }
+}

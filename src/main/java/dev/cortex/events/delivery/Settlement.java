@@ -1,0 +1,61 @@
+package dev.cortex.events.delivery;
+
+import java.time.Duration;
+import java.util.Optional;
+
+/**
+ * How a delivery that is not done goes on, and what the audit says of it.
+ *
+ * @param outcome the word of the audit
+ * @param reason a word for machines, such as {@code handler_failed}
+ * @param error what there is to say, for people
+ * @param isCharged whether it costs an attempt
+ * @param next what becomes of the delivery
+ * @param delay how long until it is due again, where it is kept for later
+ */
+public record Settlement(
+    String outcome, String reason, String error, boolean isCharged, Next next, Duration delay) {
+
+  private static final int MAX_ERROR_LENGTH = 8_000;
+
+  /** What becomes of the delivery. */
+  public enum Next {
+    LATER,
+    DEAD,
+    GONE
+  }
+
+  public Settlement {
+    error = error.length() <= MAX_ERROR_LENGTH ? error : error.substring(0, MAX_ERROR_LENGTH);
+    error = error.replace('\0', '\uFFFD');
+  }
+
+  /** Failed, an attempt is charged, due again after the delay. */
+  public static Settlement retry(String reason, String error, Duration delay) {
+    return new Settlement("retry", reason, error, true, Next.LATER, delay);
+  }
+
+  /** Due again after the delay, without an attempt being charged. */
+  public static Settlement snooze(String reason, Duration delay) {
+    return new Settlement("snooze", reason, "", false, Next.LATER, delay);
+  }
+
+  /** Failed for the last time. */
+  public static Settlement dead(String reason, String error) {
+    return new Settlement("dead", reason, error, true, Next.DEAD, Duration.ZERO);
+  }
+
+  /** Its event is not in the log any more: retention dropped it. */
+  public static Settlement eventGone() {
+    return dead("event_gone", "the event is not in the log any more");
+  }
+
+  /** It need not run. */
+  public static Settlement cancel(String reason) {
+    return new Settlement("cancel", "cancelled", reason, true, Next.GONE, Duration.ZERO);
+  }
+
+  Optional<String> errorIfAny() {
+    return error.isEmpty() ? Optional.empty() : Optional.of(error);
+  }
+}

@@ -1,0 +1,50 @@
+package dev.cortex.events.telemetry;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+
+/** Something that the engine did or met with. Durations are wall-clock time of this process. */
+public sealed interface EngineEvent {
+
+  /** A worker process runs. */
+  record WorkerStarted(int workerId, String name, List<String> handlers) implements EngineEvent {}
+
+  /** A worker process has ended in order; what it held is finished or given back. */
+  record WorkerStopped(int workerId, String name) implements EngineEvent {}
+
+  /** Another worker process ended without a goodbye; its deliveries are free again. */
+  record WorkerVanished(int workerId) implements EngineEvent {}
+
+  /** A batch was handled and acknowledged in one commit. */
+  record BatchHandled(String handler, int events, Duration duration) implements EngineEvent {}
+
+  /** A batch failed as a whole, of whatever cause, and runs again event by event. */
+  record BatchRedone(String handler, int events) implements EngineEvent {}
+
+  /** A batch met a deadlock, a serialization failure or a lock timeout, and shrinks. */
+  record BatchClashed(String handler, int events) implements EngineEvent {}
+
+  /** An attempt did not end with done. */
+  record AttemptSettled(
+      String handler, String eventId, int attempt, String outcome, String reason, Duration delay)
+      implements EngineEvent {}
+
+  /** A part of the worker cannot reach the database, and goes on trying. */
+  record DatabaseLost(String part, String sqlState) implements EngineEvent {}
+
+  /** A part of the worker reaches the database again. */
+  record DatabaseBack(String part) implements EngineEvent {}
+
+  /** A part of the worker failed in a way that is a fault of this program, and goes on. */
+  record PartFailed(String part, Throwable error) implements EngineEvent {}
+
+  /** Notifications do not arrive on the listening connection: the worker polls. */
+  record WakeUpUnavailable() implements EngineEvent {}
+
+  /** A schedule fired. */
+  record ScheduleFired(String schedule, Instant fireAt, String eventId) implements EngineEvent {}
+
+  /** Partitions of the coming months were made. */
+  record PartitionsMade(int partitions) implements EngineEvent {}
+}

@@ -1,0 +1,74 @@
+package dev.cortex.events.telemetry;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Engine events as log lines of the logger {@code dev.cortex.events}. DEBUG: one delivery or batch;
+ * INFO: a process's life; WARN: something that mends itself; ERROR: a person must act.
+ */
+final class LogTelemetry implements Telemetry {
+  private static final Logger LOG = LoggerFactory.getLogger("dev.cortex.events");
+
+  @Override
+  public void record(EngineEvent event) {
+    if (event instanceof EngineEvent.BatchHandled batch) {
+      LOG.debug(
+          "batch_handled handler={} events={} duration_ms={}",
+          batch.handler(),
+          batch.events(),
+          batch.duration().toMillis());
+    } else if (event instanceof EngineEvent.BatchRedone batch) {
+      LOG.debug("batch_redone handler={} events={}", batch.handler(), batch.events());
+    } else if (event instanceof EngineEvent.BatchClashed batch) {
+      LOG.debug("batch_clashed handler={} events={}", batch.handler(), batch.events());
+    } else if (event instanceof EngineEvent.AttemptSettled attempt) {
+      settled(attempt);
+    } else if (event instanceof EngineEvent.PartFailed failure) {
+      LOG.error("part_failed part={}", failure.part(), failure.error());
+    } else {
+      processLife(event);
+    }
+  }
+
+  private static void settled(EngineEvent.AttemptSettled attempt) {
+    boolean isDead = attempt.outcome().equals("dead");
+    LOG.atLevel(isDead ? org.slf4j.event.Level.WARN : org.slf4j.event.Level.DEBUG)
+        .log(
+            "attempt_settled handler={} event_id={} attempt={} outcome={} reason={} delay_ms={}",
+            attempt.handler(),
+            attempt.eventId(),
+            attempt.attempt(),
+            attempt.outcome(),
+            attempt.reason(),
+            attempt.delay().toMillis());
+  }
+
+  private static void processLife(EngineEvent event) {
+    if (event instanceof EngineEvent.WorkerStarted worker) {
+      LOG.info(
+          "worker_started worker_id={} name={} handlers={}",
+          worker.workerId(),
+          worker.name(),
+          worker.handlers());
+    } else if (event instanceof EngineEvent.WorkerStopped worker) {
+      LOG.info("worker_stopped worker_id={} name={}", worker.workerId(), worker.name());
+    } else if (event instanceof EngineEvent.WorkerVanished worker) {
+      LOG.warn("worker_vanished worker_id={}", worker.workerId());
+    } else if (event instanceof EngineEvent.DatabaseLost lost) {
+      LOG.warn("database_lost part={} sqlstate={}", lost.part(), lost.sqlState());
+    } else if (event instanceof EngineEvent.DatabaseBack back) {
+      LOG.info("database_back part={}", back.part());
+    } else if (event instanceof EngineEvent.WakeUpUnavailable) {
+      LOG.warn("wake_up_unavailable: notifications do not arrive (a pooler that shares sessions?)");
+    } else if (event instanceof EngineEvent.ScheduleFired fire) {
+      LOG.info(
+          "schedule_fired schedule={} fire_at={} event_id={}",
+          fire.schedule(),
+          fire.fireAt(),
+          fire.eventId());
+    } else if (event instanceof EngineEvent.PartitionsMade made) {
+      LOG.info("partitions_made partitions={}", made.partitions());
+    }
+  }
+}

@@ -1,0 +1,21 @@
+package dev.cortex.events.telemetry;
+
+/**
+ * Receives what the engine tells. Called by several threads at once; must be quick and not throw.
+ */
+@FunctionalInterface
+public interface Telemetry {
+
+  /** Takes note of an engine event. */
+  void record(EngineEvent event);
+
+  /** Log lines by SLF4J: the default. */
+  static Telemetry toLog() {
+    return new LogTelemetry();
+  }
+
+  /** Tells nobody. */
+  static Telemetry silent() {
+    return event -> {};
+  }
+}

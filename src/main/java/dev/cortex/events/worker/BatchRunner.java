@@ -1,0 +1,148 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.delivery.ClaimWindow;
+import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.Settlement;
+import dev.cortex.events.telemetry.EngineEvent;
+import dev.cortex.events.telemetry.Telemetry;
+import dev.cortex.events.worker.Dispatcher.Found;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import javax.sql.DataSource;
+
+/**
+ * The hot path: claims a batch of one handler's deliveries, runs them in one transaction without
+ * savepoints, acknowledges them and commits. When anything in it is not done, the whole batch is
+ * rolled back and each delivery is run alone by {@link SoloRunner}, which decides and records.
+ *
+ * <p>Thread-safe; each call works on a connection of its own.
+ */
+final class BatchRunner {
+  private final DataSource pool;
+  private final DeliveryStore store;
+  private final HandlerCall call;
+  private final SoloRunner solo;
+  private final Telemetry telemetry;
+  private final int workerId;
+
+  BatchRunner(
+      DataSource pool, DeliveryStore store, HandlerCall call, Telemetry telemetry, int workerId) {
+    this.pool = pool;
+    this.store = store;
+    this.call = call;
+    this.solo = new SoloRunner(store, call, telemetry, workerId);
+    this.telemetry = telemetry;
+    this.workerId = workerId;
+  }
+
+  /**
+   * Claims and runs one batch.
+   *
+   * @param onClaim told what the claim found, before it is run
+   * @throws SQLException when the database is at fault; whatever was claimed is free again
+   */
+  void run(HandlerQueue queue, Slot slot, Consumer<Found> onClaim) throws SQLException {
+    try (Connection connection = pool.getConnection()) {
+      connection.setAutoCommit(false);
+      long start = System.nanoTime();
+      ClaimWindow window = queue.marks().next(start);
+      int limit = queue.batchSize().current();
+      List<Delivery> claimed = store.claim(connection, queue.handlerId(), window, limit);
+      Duration cost = Duration.ofNanos(System.nanoTime() - start);
+      onClaim.accept(found(window, claimed.size(), limit));
+      if (claimed.isEmpty()) {
+        connection.rollback();
+      } else {
+        handle(connection, queue, slot, claimed);
+      }
+      queue.marks().committed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
+    }
+  }
+
+  /** A sweep that finds nothing says nothing of what lies ahead. */
+  private static Found found(ClaimWindow window, int claimed, int limit) {
+    if (claimed >= limit) {
+      return Found.FULL;
+    }
+    return claimed > 0 || window.kind() != ClaimWindow.Kind.AHEAD ? Found.SOME : Found.NOTHING;
+  }
+
+  private void handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+      throws SQLException {
+    slot.begin(queue.handlerId(), claimed, connection);
+    try {
+      if (claimed.size() == 1) {
+        solo.runLocked(connection, queue, claimed.get(0));
+      } else if (!handleTogether(connection, queue, claimed)) {
+        connection.rollback();
+        for (Delivery delivery : claimed) {
+          solo.run(connection, queue, delivery);
+        }
+      }
+    } catch (SQLException | RuntimeException e) {
+      queue.marks().givenBack(claimed);
+      throw e;
+    } finally {
+      slot.end();
+    }
+  }
+
+  /**
+   * Runs the batch optimistically.
+   *
+   * @return false when it has to be redone one by one
+   */
+  private boolean handleTogether(Connection connection, HandlerQueue queue, List<Delivery> claimed)
+      throws SQLException {
+    long start = System.nanoTime();
+    List<Delivery> present = settleGone(connection, claimed);
+    HandlerCall.Result result = call.handle(connection, queue.definition().work(), present);
+    try {
+      Verdict verdict = Verdict.of(result, 1, queue.definition().retry());
+      if (verdict instanceof Verdict.Done
+          && (present.isEmpty()
+              || store.acknowledge(connection, workerId, present) == present.size())) {
+        connection.commit();
+        Duration duration = Duration.ofNanos(System.nanoTime() - start);
+        queue.batchSize().succeeded(claimed.size(), duration);
+        telemetry.record(new EngineEvent.BatchHandled(queue.name(), claimed.size(), duration));
+        return true;
+      }
+      return redo(queue, claimed, verdict);
+    } catch (SQLException e) {
+      return redo(queue, claimed, Verdict.ofError(e, 1, queue.definition().retry()));
+    }
+  }
+
+  private boolean redo(HandlerQueue queue, List<Delivery> claimed, Verdict verdict)
+      throws SQLException {
+    if (verdict instanceof Verdict.DatabaseGone gone) {
+      queue.batchSize().clashed();
+      throw gone.error();
+    } else if (verdict instanceof Verdict.Clash) {
+      queue.batchSize().clashed();
+      telemetry.record(new EngineEvent.BatchClashed(queue.name(), claimed.size()));
+    }
+    telemetry.record(new EngineEvent.BatchRedone(queue.name(), claimed.size()));
+    return false;
+  }
+
+  /** Settles deliveries whose event retention has dropped, and returns the others. */
+  private List<Delivery> settleGone(Connection connection, List<Delivery> claimed)
+      throws SQLException {
+    List<Delivery> present = new ArrayList<>(claimed.size());
+    for (Delivery delivery : claimed) {
+      if (delivery.event().isPresent()) {
+        present.add(delivery);
+      } else {
+        store.settle(connection, workerId, delivery, Settlement.eventGone());
+      }
+    }
+    return present;
+  }
+}

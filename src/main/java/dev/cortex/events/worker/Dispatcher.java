@@ -1,0 +1,209 @@
+package dev.cortex.events.worker;
+
+import com.google.errorprone.annotations.concurrent.GuardedBy;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * Says which slot works which handler's queue. A queue is due from when something may be in it
+ * until a claim comes back empty. The slot goes to the due queue with the fewest slots, then to the
+ * one that has waited longest, so that a handler with a million events takes every slot but never
+ * all the turns.
+ *
+ * <p>Thread-safe.
+ */
+final class Dispatcher {
+
+  /** A queue and what is known of it. Guarded by the dispatcher's lock. */
+  private static final class Entry {
+    final HandlerQueue queue;
+    boolean isDue = true;
+
+    /** Counts the wake-ups, so that a claim's emptiness cannot undo one that came meanwhile. */
+    long wakeUps;
+
+    /** Whether the last claim was full: only then is there work for a second slot. */
+    boolean isBacklogged;
+
+    int slots;
+    long servedAt;
+
+    Entry(HandlerQueue queue) {
+      this.queue = queue;
+    }
+  }
+
+  /** A queue handed to a slot, to be given back by {@link #done}. */
+  static final class Turn {
+    private final Entry entry;
+    private final long wakeUps;
+
+    private Turn(Entry entry) {
+      this.entry = entry;
+      this.wakeUps = entry.wakeUps;
+    }
+
+    HandlerQueue queue() {
+      return entry.queue;
+    }
+  }
+
+  /** What a claim found. */
+  enum Found {
+    NOTHING,
+    SOME,
+    FULL
+  }
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition changed = lock.newCondition();
+  private final Runnable whenIdle;
+
+  @GuardedBy("lock")
+  private final List<Entry> entries = new ArrayList<>();
+
+  @GuardedBy("lock")
+  private boolean isStopping;
+
+  @GuardedBy("lock")
+  private long turns;
+
+  /**
+   * @param whenIdle called, with the lock held, when the last slot runs out of work
+   */
+  Dispatcher(Collection<HandlerQueue> queues, Runnable whenIdle) {
+    this.whenIdle = whenIdle;
+    queues.forEach(queue -> entries.add(new Entry(queue)));
+  }
+
+  /** Waits for a queue that is due; empty when the worker stops. */
+  Optional<Turn> take() throws InterruptedException {
+    lock.lockInterruptibly();
+    try {
+      while (!isStopping) {
+        Optional<Entry> next =
+            entries.stream()
+                .filter(entry -> entry.isDue && (entry.slots == 0 || entry.isBacklogged))
+                .min(
+                    Comparator.<Entry>comparingInt(entry -> entry.slots)
+                        .thenComparingLong(entry -> entry.servedAt));
+        if (next.isPresent()) {
+          return Optional.of(begin(next.get()));
+        }
+        changed.await();
+      }
+      return Optional.empty();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @GuardedBy("lock")
+  private Turn begin(Entry entry) {
+    entry.slots++;
+    entry.servedAt = ++turns;
+    return new Turn(entry);
+  }
+
+  /** Takes note of what the claim of this turn found, before it is worked. */
+  void claimed(Turn turn, Found found) {
+    lock.lock();
+    try {
+      Entry entry = turn.entry;
+      entry.isBacklogged = found == Found.FULL;
+      if (found == Found.NOTHING && entry.wakeUps == turn.wakeUps) {
+        entry.isDue = false;
+      }
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Gives a queue back. */
+  void done(Turn turn) {
+    lock.lock();
+    try {
+      turn.entry.slots--;
+      changed.signalAll();
+      if (isIdleLocked()) {
+        whenIdle.run();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Something may be in this handler's queue, maybe below its marks. */
+  void wake(short handlerId) {
+    lock.lock();
+    try {
+      for (Entry entry : entries) {
+        if (entry.queue.handlerId() == handlerId) {
+          wake(entry);
+        }
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Something may be in any queue, maybe below its marks. */
+  void wakeAll() {
+    lock.lock();
+    try {
+      entries.forEach(this::wake);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @GuardedBy("lock")
+  private void wake(Entry entry) {
+    entry.queue.marks().drop();
+    entry.isDue = true;
+    entry.wakeUps++;
+    changed.signalAll();
+  }
+
+  /** Whether no slot works and no queue is due. */
+  boolean isIdle() {
+    lock.lock();
+    try {
+      return isIdleLocked();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  @GuardedBy("lock")
+  private boolean isIdleLocked() {
+    return entries.stream().noneMatch(entry -> entry.isDue || entry.slots > 0);
+  }
+
+  /** The queues that nobody looks into at the moment. */
+  List<HandlerQueue> notDue() {
+    lock.lock();
+    try {
+      return entries.stream().filter(entry -> !entry.isDue).map(entry -> entry.queue).toList();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** No slot gets another turn. */
+  void stop() {
+    lock.lock();
+    try {
+      isStopping = true;
+      changed.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+}

@@ -1,0 +1,149 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.event.Cause;
+import dev.cortex.events.event.Event;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.handler.BatchContext;
+import dev.cortex.events.handler.HandlerContext;
+import dev.cortex.events.handler.HandlerDefinition.Batch;
+import dev.cortex.events.handler.HandlerDefinition.OneByOne;
+import dev.cortex.events.handler.HandlerDefinition.Work;
+import dev.cortex.events.handler.Outcome;
+import dev.cortex.events.outbox.Outbox;
+import java.sql.Connection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * Calls the user's code, and is the one place that catches whatever it throws. The handler gets a
+ * guarded connection that is of no use after the call.
+ */
+final class HandlerCall {
+
+  /** How a call ended: with an outcome, or with something thrown. */
+  sealed interface Result {}
+
+  /** The handler returned. */
+  record Returned(Outcome outcome) implements Result {}
+
+  /** The handler threw. */
+  record Threw(Throwable error) implements Result {}
+
+  private static final Returned DONE = new Returned(Outcome.done());
+
+  private final Outbox outbox;
+
+  HandlerCall(Outbox outbox) {
+    this.outbox = outbox;
+  }
+
+  /**
+   * Handles deliveries whose events are there, in order, in one transaction. Stops at the first
+   * that is not done.
+   */
+  Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
+    GuardedConnection guarded = new GuardedConnection(transaction);
+    try {
+      return call(guarded.connection(), work, deliveries);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return new Threw(e);
+    } catch (Throwable e) {
+      return new Threw(e);
+    } finally {
+      guarded.revoke();
+    }
+  }
+
+  private Result call(Connection guarded, Work work, List<Delivery> deliveries) throws Exception {
+    if (work instanceof Batch batch) {
+      List<Event> events = deliveries.stream().map(HandlerCall::event).toList();
+      batch.handler().handle(events, new BatchCall(guarded, attempts(deliveries)));
+      return DONE;
+    }
+    OneByOne oneByOne = (OneByOne) work;
+    for (Delivery delivery : deliveries) {
+      Outcome outcome =
+          oneByOne.handler().handle(event(delivery), new SingleCall(guarded, delivery));
+      Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
+      if (!(outcome instanceof Outcome.Done)) {
+        return new Returned(outcome);
+      }
+    }
+    return DONE;
+  }
+
+  private static Event event(Delivery delivery) {
+    return delivery.event().orElseThrow();
+  }
+
+  private static Map<String, Integer> attempts(List<Delivery> deliveries) {
+    Map<String, Integer> attempts = new HashMap<>();
+    for (Delivery delivery : deliveries) {
+      attempts.put(event(delivery).id(), delivery.attempt() + 1);
+    }
+    return attempts;
+  }
+
+  private final class SingleCall implements HandlerContext {
+    private final Connection connection;
+    private final Delivery delivery;
+
+    SingleCall(Connection connection, Delivery delivery) {
+      this.connection = connection;
+      this.delivery = delivery;
+    }
+
+    @Override
+    public Connection connection() {
+      return connection;
+    }
+
+    @Override
+    public String emit(EventDraft draft) {
+      return outbox.emit(connection, draft, Cause.of(event(delivery)));
+    }
+
+    @Override
+    public int attempt() {
+      return delivery.attempt() + 1;
+    }
+
+    @Override
+    public int generation() {
+      return delivery.generation();
+    }
+  }
+
+  private final class BatchCall implements BatchContext {
+    private final Connection connection;
+    private final Map<String, Integer> attempts;
+
+    BatchCall(Connection connection, Map<String, Integer> attempts) {
+      this.connection = connection;
+      this.attempts = attempts;
+    }
+
+    @Override
+    public Connection connection() {
+      return connection;
+    }
+
+    @Override
+    public String emit(EventDraft draft, Event cause) {
+      return outbox.emit(connection, draft, Cause.of(cause));
+    }
+
+    @Override
+    public int attempt(Event event) {
+      Integer attempt = attempts.get(event.id());
+      if (attempt == null) {
+        throw new IllegalArgumentException("event must be one of this batch, was " + event.id());
+      }
+      return attempt;
+    }
+  }
+}

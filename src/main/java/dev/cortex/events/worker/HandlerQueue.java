@@ -1,0 +1,46 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.delivery.LowWaterMarks;
+import dev.cortex.events.handler.HandlerDefinition;
+
+/**
+ * One handler's queue as this process sees it: the definition, and what the process remembers of
+ * the queue. Whether it is due, and who works it, is the dispatcher's to know.
+ */
+final class HandlerQueue {
+  private final HandlerDefinition definition;
+  private final short handlerId;
+  private final LowWaterMarks marks = new LowWaterMarks();
+  private final BatchSize batchSize;
+  private final Strikes strikes = new Strikes();
+
+  HandlerQueue(HandlerDefinition definition, short handlerId) {
+    this.definition = definition;
+    this.handlerId = handlerId;
+    this.batchSize = new BatchSize(definition.maxBatch());
+  }
+
+  String name() {
+    return definition.name();
+  }
+
+  HandlerDefinition definition() {
+    return definition;
+  }
+
+  short handlerId() {
+    return handlerId;
+  }
+
+  LowWaterMarks marks() {
+    return marks;
+  }
+
+  BatchSize batchSize() {
+    return batchSize;
+  }
+
+  Strikes strikes() {
+    return strikes;
+  }
+}

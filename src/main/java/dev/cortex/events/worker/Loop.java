@@ -1,0 +1,162 @@
+package dev.cortex.events.worker;
+
+import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.cortex.events.database.DatabaseFault;
+import dev.cortex.events.telemetry.EngineEvent;
+import dev.cortex.events.telemetry.Telemetry;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A named thread that takes one step after another until it is stopped, resting between them for as
+ * long as the step says or until it is woken. The only place where a worker makes a thread or waits
+ * for time to pass.
+ *
+ * <p>A step may fail in any way; the loop goes on for ever, with a delay that doubles from 50 ms to
+ * 5 s, with jitter, for as long as it fails. What the database is at fault for is told once when it
+ * begins and once when it ends.
+ */
+final class Loop {
+  private static final Duration FIRST_DELAY = Duration.ofMillis(50);
+  private static final int MAX_DOUBLINGS = 7;
+  private static final Duration LONGEST_DELAY = Duration.ofSeconds(5);
+
+  /** One round of work. */
+  @FunctionalInterface
+  interface Step {
+    /**
+     * @return how long to rest
+     */
+    Duration take() throws Exception;
+  }
+
+  private final String part;
+  private final Step step;
+  private final Telemetry telemetry;
+  private final Thread thread;
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition signal = lock.newCondition();
+
+  @GuardedBy("lock")
+  private boolean isWoken;
+
+  private volatile boolean isStopping;
+
+  /** Confined to the loop's thread. */
+  private int failures;
+
+  Loop(String part, Step step, Telemetry telemetry) {
+    this.part = part;
+    this.step = step;
+    this.telemetry = telemetry;
+    this.thread = new Thread(this::run, "cortex-" + part);
+    thread.setDaemon(true);
+  }
+
+  void start() {
+    thread.start();
+  }
+
+  /** Ends the rest that the loop is in, or its next one. */
+  void wake() {
+    lock.lock();
+    try {
+      isWoken = true;
+      signal.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  boolean isStopping() {
+    return isStopping;
+  }
+
+  /** Lets the step in progress be the last. */
+  void stop() {
+    isStopping = true;
+    wake();
+  }
+
+  void interrupt() {
+    thread.interrupt();
+  }
+
+  /** Waits until the thread has ended; false when the time is up. */
+  boolean awaitEnd(Duration patience) throws InterruptedException {
+    thread.join(Math.max(1, patience.toMillis()));
+    return !thread.isAlive();
+  }
+
+  private void run() {
+    while (!isStopping) {
+      rest(takeStep());
+    }
+  }
+
+  private Duration takeStep() {
+    try {
+      Duration rest = step.take();
+      succeeded();
+      return rest;
+    } catch (InterruptedException e) {
+      isStopping = true;
+      return Duration.ZERO;
+    } catch (Exception e) {
+      return failed(e);
+    }
+  }
+
+  private void succeeded() {
+    if (failures > 0) {
+      failures = 0;
+      telemetry.record(new EngineEvent.DatabaseBack(part));
+    }
+  }
+
+  private Duration failed(Exception error) {
+    if (isStopping) {
+      return Duration.ZERO;
+    }
+    boolean isDatabase = DatabaseFault.of(error).filter(fault -> !fault.costsAttempt()).isPresent();
+    if (!isDatabase) {
+      telemetry.record(new EngineEvent.PartFailed(part, error));
+    } else if (failures == 0) {
+      telemetry.record(new EngineEvent.DatabaseLost(part, sqlState(error)));
+    }
+    double factor = Math.pow(2, Math.min(failures, MAX_DOUBLINGS));
+    failures++;
+    double millis = Math.min((double) LONGEST_DELAY.toMillis(), FIRST_DELAY.toMillis() * factor);
+    return Duration.ofMillis(
+        Math.round(millis * (0.5 + ThreadLocalRandom.current().nextDouble() / 2)));
+  }
+
+  private static String sqlState(Throwable error) {
+    Throwable cause = error;
+    while (cause != null) {
+      if (cause instanceof SQLException sql && sql.getSQLState() != null) {
+        return sql.getSQLState();
+      }
+      cause = cause.getCause();
+    }
+    return "none";
+  }
+
+  private void rest(Duration duration) {
+    lock.lock();
+    try {
+      long left = duration.toNanos();
+      while (!isWoken && !isStopping && left > 0) {
+        left = signal.awaitNanos(left);
+      }
+      isWoken = false;
+    } catch (InterruptedException e) {
+      isStopping = true;
+    } finally {
+      lock.unlock();
+    }
+  }
+}

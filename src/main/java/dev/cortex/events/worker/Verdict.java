@@ -1,0 +1,115 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.database.DatabaseFault;
+import dev.cortex.events.delivery.Settlement;
+import dev.cortex.events.handler.Outcome;
+import dev.cortex.events.handler.RetryPolicy;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.concurrent.ThreadLocalRandom;
+import org.postgresql.util.PSQLException;
+import org.postgresql.util.ServerErrorMessage;
+
+/**
+ * What a call of a handler means for its delivery. All decisions about attempts are taken here, by
+ * the outcome or by SQLSTATE, never by message text.
+ */
+sealed interface Verdict {
+
+  /** Effects and acknowledgement commit. */
+  record Done() implements Verdict {}
+
+  /** The effects are rolled back and the delivery goes on as the settlement says. */
+  record Settle(Settlement settlement) implements Verdict {}
+
+  /** It met a rival transaction: the same again, free of charge. */
+  record Clash() implements Verdict {}
+
+  /**
+   * The database went away or is out of something: not the delivery's fault, as far as one knows.
+   */
+  record DatabaseGone(SQLException error) implements Verdict {}
+
+  /**
+   * Judges a call.
+   *
+   * @param attempt the number of this attempt, from 1
+   */
+  static Verdict of(HandlerCall.Result result, int attempt, RetryPolicy policy) {
+    return result instanceof HandlerCall.Returned returned
+        ? ofOutcome(returned.outcome(), attempt, policy)
+        : ofError(((HandlerCall.Threw) result).error(), attempt, policy);
+  }
+
+  private static Verdict ofOutcome(Outcome outcome, int attempt, RetryPolicy policy) {
+    if (outcome instanceof Outcome.Done) {
+      return new Done();
+    } else if (outcome instanceof Outcome.Retry retry) {
+      Duration delay = retry.delay().orElseGet(() -> delayAfter(attempt, policy));
+      return new Settle(failed("handler_retry", retry.error(), delay, attempt, policy));
+    } else if (outcome instanceof Outcome.Snooze snooze) {
+      return new Settle(Settlement.snooze("handler_snooze", snooze.delay()));
+    } else if (outcome instanceof Outcome.Dead dead) {
+      return new Settle(Settlement.dead("handler_dead", dead.error()));
+    }
+    return new Settle(Settlement.cancel(((Outcome.Cancel) outcome).reason()));
+  }
+
+  /** Judges an error that a handler threw or that its transaction met with. */
+  static Verdict ofError(Throwable error, int attempt, RetryPolicy policy) {
+    if (error instanceof InterruptedException) {
+      // The worker stops and the handler obeyed: as if the connection had been taken from it.
+      return new DatabaseGone(new SQLException("the worker stops", "57P01", error));
+    }
+    DatabaseFault fault = DatabaseFault.of(error).orElse(DatabaseFault.OTHER);
+    return switch (fault) {
+      case CONTENTION -> new Clash();
+      case CONNECTION_LOST, EXHAUSTED -> new DatabaseGone(sqlException(error));
+      case TRANSACTION_TIMEOUT -> charged("transaction_timeout", error, attempt, policy);
+      case STATEMENT_CANCELLED -> charged("statement_cancelled", error, attempt, policy);
+      case REJECTED, ACCESS_DENIED, OTHER -> charged("handler_failed", error, attempt, policy);
+    };
+  }
+
+  private static Verdict charged(String reason, Throwable error, int attempt, RetryPolicy policy) {
+    return new Settle(charge(reason, describe(error), attempt, policy));
+  }
+
+  /** Charges an attempt by the policy: retry, or dead after the last one. */
+  static Settlement charge(String reason, String error, int attempt, RetryPolicy policy) {
+    return failed(reason, error, delayAfter(attempt, policy), attempt, policy);
+  }
+
+  private static Settlement failed(
+      String reason, String error, Duration delay, int attempt, RetryPolicy policy) {
+    return policy.isSpent(attempt)
+        ? Settlement.dead(reason, error)
+        : Settlement.retry(reason, error, delay);
+  }
+
+  private static Duration delayAfter(int attempt, RetryPolicy policy) {
+    return policy.delayAfter(attempt, ThreadLocalRandom.current().nextDouble());
+  }
+
+  /**
+   * The error's class and message. Of an error of the server's only the primary message, since its
+   * detail quotes the row.
+   */
+  static String describe(Throwable error) {
+    if (error instanceof PSQLException serverError) {
+      ServerErrorMessage message = serverError.getServerErrorMessage();
+      if (message != null) {
+        return "SQLSTATE " + message.getSQLState() + ": " + message.getMessage();
+      }
+    }
+    return error.getClass().getName() + ": " + error.getMessage();
+  }
+
+  private static SQLException sqlException(Throwable error) {
+    Throwable cause = error;
+    while (cause != null && !(cause instanceof SQLException)) {
+      cause = cause.getCause();
+    }
+    return cause == null ? new SQLException(error) : (SQLException) cause;
+  }
+}

@@ -1,0 +1,264 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.DueHandler;
+import dev.cortex.events.delivery.WakeUp;
+import dev.cortex.events.telemetry.EngineEvent;
+import dev.cortex.events.telemetry.Telemetry;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import javax.sql.DataSource;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Keeps the dispatcher told of which queues are due: polls while slots work, and rests by the
+ * wake-up protocol when nothing is due. Owns the worker's listening session, which also proves that
+ * it lives.
+ *
+ * <p>Confined to its loop's thread, {@link #drained} aside.
+ */
+final class WakeStep implements Loop.Step {
+  /** Between two looks at the queues that are not due, while others are worked. */
+  private static final Duration POLL_INTERVAL = Duration.ofMillis(10);
+
+  private static final Duration LONGEST_POLL_INTERVAL = Duration.ofMillis(100);
+
+  /** What a sleeper looks after by itself, so that a lost signal costs no more than this. */
+  private static final Duration FALLBACK_INTERVAL = Duration.ofSeconds(1);
+
+  /** A look may take this share of the time at most: 1/20 while polling, 1/50 asleep. */
+  private static final int POLL_COST_FACTOR = 20;
+
+  private static final int FALLBACK_COST_FACTOR = 50;
+
+  /** How soon a sleeper sees that its process stops. Costs no query. */
+  private static final Duration SLEEP_SLICE = Duration.ofMillis(100);
+
+  private static final Duration SELF_TEST_PATIENCE = Duration.ofSeconds(2);
+
+  private final DataSource sessions;
+  private final DeliveryStore store;
+  private final WorkerStore workers;
+  private final Dispatcher dispatcher;
+  private final Map<Short, HandlerQueue> queues;
+  private final Telemetry telemetry;
+  private final int workerId;
+  private final CountDownLatch drained = new CountDownLatch(1);
+
+  private @Nullable Connection session;
+  private @Nullable WakeUp wakeUp;
+  private boolean hearsSignals;
+  private boolean isHolding;
+  private volatile boolean isStopping;
+  private Duration pollInterval = POLL_INTERVAL;
+  private Duration lookCost = Duration.ZERO;
+  private Optional<Duration> nextDue = Optional.empty();
+
+  WakeStep(
+      DataSource sessions,
+      DeliveryStore store,
+      WorkerStore workers,
+      Dispatcher dispatcher,
+      Map<Short, HandlerQueue> queues,
+      Telemetry telemetry,
+      int workerId,
+      Connection firstSession) {
+    this.sessions = sessions;
+    this.store = store;
+    this.workers = workers;
+    this.dispatcher = dispatcher;
+    this.queues = queues;
+    this.telemetry = telemetry;
+    this.workerId = workerId;
+    this.session = firstSession;
+  }
+
+  /** Open until the first time that no delivery could be claimed and no slot was at work. */
+  CountDownLatch drained() {
+    return drained;
+  }
+
+  @Override
+  public Duration take() throws SQLException {
+    try {
+      Connection open = session();
+      return dispatcher.isIdle() ? restOrLook(open) : poll(open);
+    } catch (SQLException | RuntimeException e) {
+      loseSession();
+      throw e;
+    }
+  }
+
+  /** Tells the step to end a sleep that it is in. */
+  void stop() {
+    isStopping = true;
+  }
+
+  /** Gives back K and the session, at the end of the worker. */
+  void end() {
+    try {
+      if (isHolding && wakeUp != null) {
+        wakeUp.giveBack();
+      }
+    } catch (SQLException e) {
+      // The session is lost, and with it K.
+    }
+    loseSession();
+  }
+
+  private Connection session() throws SQLException {
+    Connection open = session;
+    if (open == null) {
+      open = sessions.getConnection();
+      session = open;
+      open.setAutoCommit(true);
+      workers.comeBack(open, workerId);
+    }
+    if (wakeUp == null) {
+      WakeUp listening = WakeUp.listen(open);
+      hearsSignals = listening.hearsItself(SELF_TEST_PATIENCE);
+      if (!hearsSignals) {
+        telemetry.record(new EngineEvent.WakeUpUnavailable());
+      }
+      wakeUp = listening;
+      dispatcher.wakeAll();
+    }
+    return open;
+  }
+
+  private void loseSession() {
+    Connection lost = session;
+    session = null;
+    wakeUp = null;
+    isHolding = false;
+    if (lost != null) {
+      try {
+        lost.close();
+      } catch (SQLException e) {
+        // It was lost already.
+      }
+    }
+  }
+
+  /** Slots are at work: look at the queues that they do not look at. */
+  private Duration poll(Connection open) throws SQLException {
+    if (isHolding) {
+      giveBack();
+    }
+    heed(wakeUp().await(Duration.ZERO));
+    boolean foundSome = look(open, dispatcher.notDue());
+    pollInterval =
+        foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
+    return longer(pollInterval, lookCost.multipliedBy(POLL_COST_FACTOR));
+  }
+
+  /** Nothing is due as far as this process knows: rest, unless there is more. */
+  private Duration restOrLook(Connection open) throws SQLException {
+    WakeUp.Rest rest = isHolding ? WakeUp.Rest.HOLDING : wakeUp().tryToRest();
+    isHolding = rest == WakeUp.Rest.HOLDING;
+    if (look(open, queues.values())) {
+      return poll(open);
+    }
+    drained.countDown();
+    if (rest == WakeUp.Rest.POLLING || !hearsSignals) {
+      pollInterval = shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
+      return longer(untilDue(pollInterval), lookCost.multipliedBy(POLL_COST_FACTOR));
+    }
+    pollInterval = POLL_INTERVAL;
+    sleep(longer(untilDue(FALLBACK_INTERVAL), lookCost.multipliedBy(FALLBACK_COST_FACTOR)));
+    return Duration.ZERO;
+  }
+
+  private void sleep(Duration duration) throws SQLException {
+    long end = System.nanoTime() + duration.toNanos();
+    while (!isStopping && dispatcher.isIdle()) {
+      Duration left = Duration.ofNanos(end - System.nanoTime());
+      if (left.isNegative() || left.isZero()) {
+        return;
+      }
+      List<WakeUp.Signal> signals = wakeUp().await(shorter(left, SLEEP_SLICE));
+      heed(signals);
+      if (!signals.isEmpty()) {
+        return;
+      }
+    }
+  }
+
+  /** Wakes the queues that the signals name. The slots start before K is given back. */
+  private void heed(List<WakeUp.Signal> signals) {
+    for (WakeUp.Signal signal : signals) {
+      if (signal.isHandover()) {
+        continue;
+      } else if (signal.handlerIds().isEmpty()) {
+        dispatcher.wakeAll();
+      }
+      signal.handlerIds().stream().filter(queues::containsKey).forEach(dispatcher::wake);
+    }
+  }
+
+  private boolean look(Connection open, Collection<HandlerQueue> where) throws SQLException {
+    if (where.isEmpty()) {
+      return false;
+    }
+    long start = System.nanoTime();
+    List<DueHandler> answers =
+        store.dueHandlers(open, where.stream().map(HandlerQueue::handlerId).toList());
+    lookCost = Duration.ofNanos(System.nanoTime() - start);
+    nextDue = Optional.empty();
+    boolean foundSome = false;
+    for (DueHandler answer : answers) {
+      foundSome |= answer.isDue();
+      heed(answer);
+    }
+    return foundSome;
+  }
+
+  private void heed(DueHandler answer) {
+    HandlerQueue queue = queues.get(answer.handlerId());
+    if (queue == null) {
+      return;
+    }
+    queue.marks().checkClock(answer.checkedAt());
+    if (answer.isDue()) {
+      dispatcher.wake(answer.handlerId());
+    }
+    answer.nextRunAt().ifPresent(next -> sooner(answer.checkedAt(), next));
+  }
+
+  private void sooner(Instant now, Instant next) {
+    Duration until = Duration.between(now, next);
+    nextDue = Optional.of(nextDue.map(known -> shorter(known, until)).orElse(until));
+  }
+
+  private Duration untilDue(Duration atMost) {
+    return nextDue.map(due -> shorter(due, atMost)).orElse(atMost);
+  }
+
+  private void giveBack() throws SQLException {
+    isHolding = false;
+    wakeUp().giveBack();
+  }
+
+  private WakeUp wakeUp() {
+    WakeUp open = wakeUp;
+    if (open == null) {
+      throw new IllegalStateException("the listening session must be open");
+    }
+    return open;
+  }
+
+  private static Duration shorter(Duration one, Duration other) {
+    return one.compareTo(other) <= 0 ? one : other;
+  }
+
+  private static Duration longer(Duration one, Duration other) {
+    return one.compareTo(other) >= 0 ? one : other;
+  }
+}

@@ -1,0 +1,163 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.handler.HandlerDefinition;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.ZoneOffset;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Every statement on workers and slots, and the registration of handlers. Stateless. */
+final class WorkerStore {
+
+  /** A row for this start of the process. */
+  private static final String ENTER =
+      "insert into cortex.workers (name, version) values (?, ?) returning worker_id";
+
+  /**
+   * Holds, for the session, the lock by which the others see that this worker lives. Waits for a
+   * moment at most: only who looks whether it is dead holds it meanwhile, and for one statement.
+   */
+  private static final String PROVE_LIFE = "select pg_advisory_lock(cortex.worker_lock_class(), ?)";
+
+  /** The session was lost and is back: whoever found the lock free has been too quick. */
+  private static final String RETURN =
+      """
+      update cortex.workers
+         set stopped_at = null, vanished = false
+       where worker_id = ?
+         and stopped_at is not null
+      """;
+
+  private static final String LEAVE =
+      """
+      with left_slots as (
+        delete from cortex.slots where worker_id = ?
+      )
+      update cortex.workers
+         set stopped_at = clock_timestamp()
+       where worker_id = ?
+      """;
+
+  private static final String BURY_VANISHED = "select cortex.bury_vanished_workers(?)";
+
+  /** Shows what a slot runs; a slot runs one batch at a time. */
+  private static final String SHOW_SLOT =
+      """
+      insert into cortex.slots (worker_id, slot, handler_id, events, started_at)
+      values (?, ?, ?, ?, ?)
+          on conflict (worker_id, slot) do update
+         set (handler_id, events, started_at) = (excluded.handler_id, excluded.events, excluded.started_at)
+      """;
+
+  private static final String CLEAR_SLOT =
+      "delete from cortex.slots where worker_id = ? and slot = ?";
+
+  private static final String REGISTER_HANDLER =
+      "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
+
+  private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
+
+  /** Makes this start of the process known; the row and the lock become visible together. */
+  int enter(Connection session, String name, String version) throws SQLException {
+    session.setAutoCommit(false);
+    try (PreparedStatement statement = session.prepareStatement(ENTER)) {
+      statement.setString(1, name);
+      statement.setString(2, version);
+      int workerId;
+      try (ResultSet row = statement.executeQuery()) {
+        row.next();
+        workerId = row.getInt(1);
+      }
+      proveLife(session, workerId);
+      session.commit();
+      return workerId;
+    } finally {
+      session.setAutoCommit(true);
+    }
+  }
+
+  /** The same process on another session. */
+  void comeBack(Connection session, int workerId) throws SQLException {
+    proveLife(session, workerId);
+    update(session, RETURN, workerId);
+  }
+
+  private static void proveLife(Connection session, int workerId) throws SQLException {
+    try (PreparedStatement statement = session.prepareStatement(PROVE_LIFE)) {
+      statement.setInt(1, workerId);
+      statement.execute();
+    }
+  }
+
+  void leave(Connection connection, int workerId) throws SQLException {
+    update(connection, LEAVE, workerId, workerId);
+  }
+
+  /** Buries workers that ended without a goodbye, and returns them. */
+  List<Integer> buryVanished(Connection autoCommit, int self) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(BURY_VANISHED)) {
+      statement.setInt(1, self);
+      List<Integer> vanished = new ArrayList<>();
+      try (ResultSet rows = statement.executeQuery()) {
+        while (rows.next()) {
+          vanished.add(rows.getInt(1));
+        }
+      }
+      return vanished;
+    }
+  }
+
+  void showSlot(Connection connection, int workerId, short slot, Slot.Running running)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(SHOW_SLOT)) {
+      statement.setInt(1, workerId);
+      statement.setShort(2, slot);
+      statement.setShort(3, running.handlerId());
+      statement.setArray(
+          4, connection.createArrayOf("bigint", running.numbers().toArray(new Long[0])));
+      statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));
+      statement.executeUpdate();
+    }
+  }
+
+  void clearSlot(Connection connection, int workerId, short slot) throws SQLException {
+    update(connection, CLEAR_SLOT, workerId, slot);
+  }
+
+  private static void update(Connection connection, String sql, int... parameters)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(sql)) {
+      for (int i = 0; i < parameters.length; i++) {
+        statement.setInt(i + 1, parameters[i]);
+      }
+      statement.executeUpdate();
+    }
+  }
+
+  /** Makes a handler and its subscriptions known, and returns its number. */
+  short registerHandler(Connection connection, HandlerDefinition handler) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(REGISTER_HANDLER)) {
+      statement.setString(1, handler.name());
+      statement.setString(2, handler.work().mode());
+      statement.setInt(3, handler.retry().maxAttempts());
+      statement.setLong(4, handler.timeBudget().toMillis());
+      statement.setArray(5, connection.createArrayOf("text", handler.patterns().toArray()));
+      try (ResultSet row = statement.executeQuery()) {
+        row.next();
+        return row.getShort(1);
+      }
+    }
+  }
+
+  /** Makes the partitions of the coming months, and returns how many were missing. */
+  int createPartitions(Connection connection) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(CREATE_PARTITIONS);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return row.getInt(1);
+    }
+  }
+}
