@@ -234,3 +234,7 @@ grant insert, update, delete on
   to ${worker};
 grant update (stale_after, alert_quiet_after, failure_window, failure_limit, minimum_evidence, worker_kept_for, record_kept_for)
   on fleet.settings to ${operator};
+
+-- What the handlers ask of the engine.
+grant select on cortex.queue_status to ${worker};
+grant execute on function cortex.queue_counts to ${worker};

@@ -371,3 +371,9 @@ comment on view fleet.alert_episodes is 'Alerts as episodes: when each opened, h
 
 grant select on all tables in schema fleet to ${worker}, ${auditor}, ${operator};
 grant select on fleet.task_statistics, fleet.alert_statistics to ${emitter};
+
+-- A view's reader must be allowed what its expressions call.
+revoke all on all functions in schema fleet from public;
+grant execute on all functions in schema fleet to ${emitter}, ${worker}, ${auditor}, ${operator};
+grant execute on function cortex.public_event_id, cortex.event_line, cortex.iso_time
+  to ${emitter}, ${worker}, ${auditor}, ${operator};
