@@ -14,6 +14,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -61,15 +62,19 @@ final class TestFleet {
     }
   }
 
-  /** Starts again from nothing: no events, no records. */
+  /** Starts again from nothing, which the log allows nobody but a superuser. */
   void clear() throws SQLException {
-    run(
-        """
-        truncate cortex.events, cortex.deliveries, cortex.attempts, cortex.dedupe_keys,
-                 fleet.worker_health, fleet.stale_episodes, fleet.alerts, fleet.task_outcomes,
-                 fleet.learning_cycles, fleet.patterns, fleet.routing_statistics, fleet.routing_models,
-                 fleet.cleanups
-        """);
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      statement.execute("set session_replication_role = replica");
+      statement.execute(
+          """
+          truncate cortex.events, cortex.deliveries, cortex.attempts, cortex.dedupe_keys,
+                   fleet.worker_health, fleet.stale_episodes, fleet.alerts, fleet.task_outcomes,
+                   fleet.learning_cycles, fleet.patterns, fleet.routing_statistics, fleet.routing_models,
+                   fleet.cleanups
+          """);
+    }
   }
 
   void run(String sql) throws SQLException {
