@@ -45,7 +45,8 @@ language sql immutable parallel safe as $$
 $$;
 
 -- Where the event with this public id lies; no row when there is none. An id that an emitter gave is looked up,
--- any other is decoded. A suffix that is no number of ours (or past 2^60) decodes to nothing.
+-- any other is decoded. A suffix that is no number of ours (past 2^60, or with zeros before it, which would be a
+-- second name of the same event) decodes to nothing.
 create function cortex.locate_event(p_event_id text) returns table (id bigint, received_at timestamptz)
 language plpgsql stable security definer set search_path = cortex, pg_temp as $$
 declare
@@ -56,7 +57,7 @@ begin
   if found then
     return;
   end if;
-  parts := regexp_match(p_event_id, '^evt_([0-9]{8}_[0-9]{6})_([0-9a-f]{1,15})$');
+  parts := regexp_match(p_event_id, '^evt_([0-9]{8}_[0-9]{6})_([1-9a-f][0-9a-f]{0,14})$');
   if parts is null then
     return;
   end if;

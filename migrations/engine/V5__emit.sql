@@ -53,8 +53,13 @@ begin
     return format('may have at most %s bytes of JSON, has %s', p_max_bytes, bytes);
   end if;
   while cardinality(level) > 0 loop
-    if exists (select from unnest(level) v where jsonb_typeof(v) = 'number' and length(v::text) > 1000) then
+    if exists (select from unnest(level) v where jsonb_typeof(v) = 'number' and length(translate(v::text, '-.', '')) > 1000) then
       return 'may hold numbers of at most 1000 digits, holds a longer one';
+    end if;
+    level := array(select v from unnest(level) v where jsonb_typeof(v) in ('object', 'array'));
+    depth := depth + least(cardinality(level), 1);
+    if depth > 100 then
+      return 'may be nested at most 100 deep, is nested deeper';
     end if;
     level := array(
       select child
@@ -63,10 +68,6 @@ begin
          select value as child from jsonb_each(case jsonb_typeof(v) when 'object' then v end)
          union all
          select value from jsonb_array_elements(case jsonb_typeof(v) when 'array' then v end)) children);
-    depth := depth + 1;
-    if depth > 101 then
-      return 'may be nested at most 100 deep, is nested deeper';
-    end if;
   end loop;
   return null;
 end
@@ -79,18 +80,27 @@ language plpgsql immutable parallel safe as $$
 begin
   return octet_length(p_text) > p_max_bytes
       or length(p_text) - length(translate(p_text, '{[', '')) > 100
-      or length(p_text) > 1000 and strpos(translate(p_text, '123456789', '000000000'), repeat('0', 1001)) > 0;
+      or length(p_text) > 1000 and strpos(translate(p_text, '123456789.', '000000000'), repeat('0', 1001)) > 0;
 end
 $$;
 
--- Raises the error that a bad event deserves: field, rule and value. Only the first one is named.
+-- Raises the error that a bad event deserves: field, rule and value. Only the first one is named. A program reads
+-- the parts from the fields of the error, never from its text: COLUMN has the field, CONSTRAINT the rule in words,
+-- DATATYPE the value (empty: not to be shown), and the SQLSTATE says which kind of defect it is:
+--   not_null_violation      a field is missing
+--   check_violation         a field breaks a rule
+--   foreign_key_violation   the type is unknown
+--   unique_violation        an id or a dedupe key stands for another event
+--   program_limit_exceeded  a document is too large, too deep or holds too long a number
 create function cortex.refuse(p_field text, p_rule text, p_value text, p_code text default 'check_violation') returns void
 language plpgsql as $$
 begin
   raise exception using
     errcode = p_code,
-    message = concat('event refused: ', p_field, ' ', p_rule, ', was "' || left(p_value, 200) || '"'),
-    column = p_field;
+    message = format('event refused: %s %s%s', p_field, p_rule, ', was "' || left(p_value, 200) || '"'),
+    column = p_field,
+    constraint = p_rule,
+    datatype = coalesce(left(p_value, 200), '');
 end
 $$;
 
@@ -127,18 +137,18 @@ begin
 
   if v_unknown then
     perform case
+              when n.type !~ '^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$' then
+                cortex.refuse('type', 'must be dotted lower case', n.type)
               when not v_settings.allow_unknown_types then
                 cortex.refuse('type', 'must be a known type' || coalesce(' (did you mean "' || cortex.nearest_type(n.type) || '"?)', ''),
                               n.type, 'foreign_key_violation')
-              when n.type !~ '^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$' then
-                cortex.refuse('type', 'must be dotted lower case', n.type)
             end
        from new_events n
       where not exists (select from cortex.event_types t where t.type = n.type);
   end if;
 
   if v_suspect then
-    perform cortex.refuse(d.field, d.defect, null)
+    perform cortex.refuse(d.field, d.defect, null, 'program_limit_exceeded')
        from new_events n
       cross join lateral (values
               ('payload', cortex.json_defect(n.payload, v_settings.max_payload_bytes)),
@@ -267,6 +277,23 @@ create trigger fan_out after insert on cortex.events
   referencing new table as new_events
   for each statement execute function cortex.fan_out();
 
+-- The public id of the event that holds this id or this dedupe key of its type: the one emitted last, or the one that
+-- it repeated. Where both are held, by the older one. An id that was given outlives its event's retention.
+create function cortex.emitted_as(p_type text, p_dedupe_key text, p_event_id text) returns text
+language sql stable security definer set search_path = cortex, pg_temp as $$
+  select holder.public_id
+    from (select l.id as event, p_event_id as public_id
+            from cortex.locate_event(p_event_id) l
+           union all
+          select k.event, cortex.public_event_id(k.event, k.event_at, e.event_id)
+            from cortex.dedupe_keys k
+            left join cortex.events e on e.id = k.event and e.received_at = k.event_at
+           where k.scope = coalesce((select t.alias_of from cortex.event_types t where t.type = p_type), p_type)
+             and k.key = p_dedupe_key) holder
+   order by holder.event
+   limit 1
+$$;
+
 -- Emits one event and returns its public id; a repetition returns the id of the event that was first. Everything
 -- after the source is optional and best given by name:
 --   select cortex.emit('task.failed', 'worker-7', '{"task_id": "t-1"}', priority => 'high');
@@ -288,10 +315,9 @@ create function cortex.emit(
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 #variable_conflict use_column
 declare
-  v_cause   cortex.events;
-  v_id      bigint;
-  v_at      timestamptz;
-  v_winner  record;
+  v_cause cortex.events;
+  v_id    bigint;
+  v_at    timestamptz;
 begin
   if emit.type is null then
     perform cortex.refuse('type', 'must be given', null, 'not_null_violation');
@@ -321,18 +347,7 @@ begin
   if emit.event_id is null and emit.dedupe_key is null then
     return cortex.public_event_id(v_id, v_at);
   end if;
-  -- Whoever holds the id or the key now is this event, or the one that it repeated.
-  select k.event, k.event_at, e.event_id into v_winner
-    from (select l.id as event, l.received_at as event_at from cortex.locate_event(emit.event_id) l
-           union all
-          select d.event, d.event_at
-            from cortex.dedupe_keys d
-           where d.scope = coalesce((select t.alias_of from cortex.event_types t where t.type = emit.type), emit.type)
-             and d.key = emit.dedupe_key) k
-    left join cortex.events e on e.id = k.event and e.received_at = k.event_at
-   order by k.event
-   limit 1;
-  return cortex.public_event_id(v_winner.event, v_winner.event_at, v_winner.event_id);
+  return cortex.emitted_as(emit.type, emit.dedupe_key, emit.event_id);
 end
 $$;
 

@@ -2,6 +2,8 @@ package dev.cortex.events.event;
 
 import java.time.Instant;
 import java.util.Optional;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * An event as its emitter gives it, before the database has received it. Only type and source must
@@ -21,8 +23,8 @@ import java.util.Optional;
  * @param payload what happened; absent is not the same as an empty object
  * @param eventId an id given by the emitter, which makes emitting idempotent; absent: the database
  *     makes one
- * @param occurredAt when it happened; absent: when the database receives it
- * @param runAt handlers see it no earlier than this; absent: at once
+ * @param occurredAt when it happened, cut to microseconds; absent: when the database receives it
+ * @param runAt handlers see it no earlier than this, cut to microseconds; absent: at once
  * @param priority absent is handled as {@link Priority#MEDIUM}
  * @param correlationId what belongs together carries the same one, 1 to 200 characters
  * @param causationId public id of the event whose handling emits this one
@@ -31,6 +33,8 @@ import java.util.Optional;
  *     characters
  * @param metadata anything about the event that is not part of what happened; must not hold {@code
  *     priority}, which has its own place
+ * @param extensions fields of an archived envelope that the envelope does not define; only an
+ *     import keeps them
  */
 public record EventDraft(
     String type,
@@ -44,15 +48,16 @@ public record EventDraft(
     Optional<String> causationId,
     Optional<String> key,
     Optional<String> dedupeKey,
-    Optional<Json> metadata) {
+    Optional<Json> metadata,
+    Optional<Json> extensions) {
 
   /** Checks every rule that needs no look at the database. */
   public EventDraft {
     EventRules.checkType(type);
     EventRules.checkLength("source", source);
     eventId.ifPresent(EventId::checked);
-    occurredAt.ifPresent(moment -> EventRules.checkMoment("occurred_at", moment));
-    runAt.ifPresent(moment -> EventRules.checkMoment("run_at", moment));
+    occurredAt = occurredAt.map(moment -> EventRules.checkedMoment("occurred_at", moment));
+    runAt = runAt.map(moment -> EventRules.checkedMoment("run_at", moment));
     correlationId.ifPresent(id -> EventRules.checkLength("correlation_id", id));
     causationId.ifPresent(id -> EventRules.checkLength("causation_id", id));
     key.ifPresent(value -> EventRules.checkLength("key", value));
@@ -62,183 +67,126 @@ public record EventDraft(
 
   /** An event of a type from a source, with nothing else stated. */
   public static EventDraft of(String type, String source) {
-    return new EventDraft(
-        type,
-        source,
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty(),
-        Optional.empty());
+    return new Fields(type, source).draft();
   }
 
-  /** With this payload, the text of a JSON object. */
+  /**
+   * With this payload, the text of a JSON object.
+   *
+   * @throws InvalidEventException when it is none
+   */
   public EventDraft withPayload(String json) {
     return withPayload(Json.parse("payload", json));
   }
 
+  /** With this payload. */
   public EventDraft withPayload(Json payload) {
-    return new EventDraft(
-        type,
-        source,
-        Optional.of(payload),
-        eventId,
-        occurredAt,
-        runAt,
-        priority,
-        correlationId,
-        causationId,
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.payload = payload);
   }
 
+  /** With an id of the emitter's own. */
   public EventDraft withEventId(String eventId) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        Optional.of(eventId),
-        occurredAt,
-        runAt,
-        priority,
-        correlationId,
-        causationId,
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.eventId = eventId);
   }
 
+  /** As having happened at this time. */
   public EventDraft withOccurredAt(Instant occurredAt) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        Optional.of(occurredAt),
-        runAt,
-        priority,
-        correlationId,
-        causationId,
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.occurredAt = occurredAt);
   }
 
+  /** To be handled no earlier than this. */
   public EventDraft withRunAt(Instant runAt) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        Optional.of(runAt),
-        priority,
-        correlationId,
-        causationId,
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.runAt = runAt);
   }
 
+  /** With this priority. */
   public EventDraft withPriority(Priority priority) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        runAt,
-        Optional.of(priority),
-        correlationId,
-        causationId,
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.priority = priority);
   }
 
+  /** As belonging to this. */
   public EventDraft withCorrelationId(String correlationId) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        runAt,
-        priority,
-        Optional.of(correlationId),
-        causationId,
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.correlationId = correlationId);
   }
 
+  /** As emitted by the handling of the event with this public id. */
   public EventDraft withCausationId(String causationId) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        runAt,
-        priority,
-        correlationId,
-        Optional.of(causationId),
-        key,
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.causationId = causationId);
   }
 
+  /** With this key for ordered handlers. */
   public EventDraft withKey(String key) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        runAt,
-        priority,
-        correlationId,
-        causationId,
-        Optional.of(key),
-        dedupeKey,
-        metadata);
+    return with(fields -> fields.key = key);
   }
 
+  /** As a repetition of any event of its type that has this key. */
   public EventDraft withDedupeKey(String dedupeKey) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        runAt,
-        priority,
-        correlationId,
-        causationId,
-        key,
-        Optional.of(dedupeKey),
-        metadata);
+    return with(fields -> fields.dedupeKey = dedupeKey);
   }
 
+  /** With this metadata. */
   public EventDraft withMetadata(Json metadata) {
-    return new EventDraft(
-        type,
-        source,
-        payload,
-        eventId,
-        occurredAt,
-        runAt,
-        priority,
-        correlationId,
-        causationId,
-        key,
-        dedupeKey,
-        Optional.of(metadata));
+    return with(fields -> fields.metadata = metadata);
+  }
+
+  /** With these fields beside those of the envelope. */
+  public EventDraft withExtensions(Json extensions) {
+    return with(fields -> fields.extensions = extensions);
+  }
+
+  private EventDraft with(Consumer<Fields> change) {
+    Fields fields = new Fields(type, source);
+    fields.payload = payload.orElse(null);
+    fields.eventId = eventId.orElse(null);
+    fields.occurredAt = occurredAt.orElse(null);
+    fields.runAt = runAt.orElse(null);
+    fields.priority = priority.orElse(null);
+    fields.correlationId = correlationId.orElse(null);
+    fields.causationId = causationId.orElse(null);
+    fields.key = key.orElse(null);
+    fields.dedupeKey = dedupeKey.orElse(null);
+    fields.metadata = metadata.orElse(null);
+    fields.extensions = extensions.orElse(null);
+    change.accept(fields);
+    return fields.draft();
+  }
+
+  /** The components while a copy is being made. */
+  private static final class Fields {
+    private final String type;
+    private final String source;
+    private @Nullable Json payload;
+    private @Nullable String eventId;
+    private @Nullable Instant occurredAt;
+    private @Nullable Instant runAt;
+    private @Nullable Priority priority;
+    private @Nullable String correlationId;
+    private @Nullable String causationId;
+    private @Nullable String key;
+    private @Nullable String dedupeKey;
+    private @Nullable Json metadata;
+    private @Nullable Json extensions;
+
+    private Fields(String type, String source) {
+      this.type = type;
+      this.source = source;
+    }
+
+    private EventDraft draft() {
+      return new EventDraft(
+          type,
+          source,
+          Optional.ofNullable(payload),
+          Optional.ofNullable(eventId),
+          Optional.ofNullable(occurredAt),
+          Optional.ofNullable(runAt),
+          Optional.ofNullable(priority),
+          Optional.ofNullable(correlationId),
+          Optional.ofNullable(causationId),
+          Optional.ofNullable(key),
+          Optional.ofNullable(dedupeKey),
+          Optional.ofNullable(metadata),
+          Optional.ofNullable(extensions));
+    }
   }
 }

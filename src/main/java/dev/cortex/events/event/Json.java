@@ -1,17 +1,13 @@
 package dev.cortex.events.event;
 
-import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
-import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.Iterator;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,37 +21,12 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Json {
   /** How deep a document may be nested. */
-  public static final int MAX_DEPTH = 100;
+  public static final int MAX_DEPTH = JsonText.MAX_DEPTH;
 
-  /** How many digits a number may have. */
-  public static final int MAX_DIGITS = 1000;
+  /** How many digits a number may have, written out in full: {@code 1e999} has 1000. */
+  public static final int MAX_DIGITS = JsonText.MAX_DIGITS;
 
-  private static final int MAX_CHARACTERS = 16 * 1024 * 1024;
-
-  /**
-   * Tells a NUL character, which no text in PostgreSQL can hold, and a lone surrogate in an escape.
-   */
-  private static final Pattern ESCAPED_NUL = Pattern.compile("(?<!\\\\)(\\\\\\\\)*\\\\u0000");
-
-  private static final JsonMapper MAPPER =
-      JsonMapper.builder(
-              JsonFactory.builder()
-                  .streamReadConstraints(
-                      StreamReadConstraints.builder()
-                          .maxNestingDepth(MAX_DEPTH)
-                          .maxNumberLength(MAX_DIGITS)
-                          .maxStringLength(MAX_CHARACTERS)
-                          .maxNameLength(MAX_CHARACTERS)
-                          .build())
-                  .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-                  .build())
-          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-          .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS)
-          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
-          .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
-          .build();
-
-  private static final Json EMPTY = new Json("{}", MAPPER.createObjectNode());
+  private static final Json EMPTY = new Json("{}", null);
 
   private final String text;
   private volatile @Nullable ObjectNode tree;
@@ -77,7 +48,8 @@ public final class Json {
    * @throws InvalidEventException when the text is not one JSON object within the limits
    */
   public static Json parse(String field, String text) {
-    return of(field, read(field, text), text);
+    JsonText.check(field, text);
+    return new Json(text, null);
   }
 
   /**
@@ -87,14 +59,17 @@ public final class Json {
    */
   public static Json of(Map<String, ?> members) {
     try {
-      return parse("payload", MAPPER.writeValueAsString(members));
+      return parse("payload", JsonText.MAPPER.writeValueAsString(members));
     } catch (JsonProcessingException e) {
-      throw new InvalidEventException(
-          "payload", "must be writable as JSON (" + e.getOriginalMessage() + ")");
+      throw new InvalidEventException("payload", "must be writable as JSON");
     }
   }
 
-  /** An object from a tree, which is copied. */
+  /**
+   * An object from a tree, which is copied.
+   *
+   * @throws InvalidEventException when it is not within the limits
+   */
   public static Json of(ObjectNode tree) {
     return parse("payload", tree.toString());
   }
@@ -104,26 +79,9 @@ public final class Json {
     return new Json(text, null);
   }
 
-  private static Json of(String field, JsonNode node, String text) {
-    if (!(node instanceof ObjectNode object)) {
-      throw new InvalidEventException(
-          field,
-          "must be a JSON object, was "
-              + node.getNodeType().name().toLowerCase(java.util.Locale.ROOT));
-    }
-    if (text.contains("\\u0000") && ESCAPED_NUL.matcher(text).find()) {
-      throw new InvalidEventException(
-          field, "may not hold the character \\u0000, which PostgreSQL cannot store");
-    }
-    return new Json(text, object);
-  }
-
-  private static JsonNode read(String field, String text) {
-    try {
-      return MAPPER.readTree(text);
-    } catch (JsonProcessingException e) {
-      throw new InvalidEventException(field, "must be valid JSON (" + e.getOriginalMessage() + ")");
-    }
+  /** A part of a tree whose text has been checked. */
+  static Json checked(ObjectNode tree) {
+    return new Json(tree.toString(), tree);
   }
 
   /** The JSON text. */
@@ -139,10 +97,15 @@ public final class Json {
   private ObjectNode parsed() {
     ObjectNode known = tree;
     if (known == null) {
-      known = (ObjectNode) read("payload", text);
+      known = JsonText.tree("payload", text);
       tree = known;
     }
     return known;
+  }
+
+  /** Whether there is a member with this name, be it {@code null}. */
+  public boolean has(String name) {
+    return parsed().has(name);
   }
 
   /** The text of the member with this name, when it is a string. */
@@ -161,21 +124,40 @@ public final class Json {
    */
   public <T> T as(Class<T> type) {
     try {
-      return MAPPER.treeToValue(parsed(), type);
+      return JsonText.MAPPER.treeToValue(parsed(), type);
     } catch (JsonProcessingException e) {
-      throw new InvalidEventException(
-          "payload", "must fit " + type.getSimpleName() + " (" + e.getOriginalMessage() + ")");
+      throw new InvalidEventException("payload", "must fit " + type.getSimpleName() + where(e));
     }
+  }
+
+  /** Jackson's own message may hold a value; the path to it does not. */
+  private static String where(JsonProcessingException e) {
+    return e instanceof JsonMappingException mapping && !mapping.getPath().isEmpty()
+        ? ", does not at " + mapping.getPathReference()
+        : "";
   }
 
   @Override
   public boolean equals(@Nullable Object other) {
-    return other instanceof Json json && (text.equals(json.text) || parsed().equals(json.parsed()));
+    return other instanceof Json json
+        && (text.equals(json.text) || parsed().equals(Json::compare, json.parsed()));
+  }
+
+  /** 100, 1e2 and 100.0 are one number. */
+  private static int compare(JsonNode one, JsonNode other) {
+    if (one.isNumber() && other.isNumber()) {
+      return one.decimalValue().compareTo(other.decimalValue());
+    }
+    return one.equals(other) ? 0 : 1;
   }
 
   @Override
   public int hashCode() {
-    return parsed().hashCode();
+    int hash = 0;
+    for (Iterator<String> names = parsed().fieldNames(); names.hasNext(); ) {
+      hash += names.next().hashCode();
+    }
+    return hash;
   }
 
   /** Says how long it is, never what it holds: payloads do not belong in logs. */

@@ -1,0 +1,114 @@
+package dev.cortex.events.fleet;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.cortex.events.event.Event;
+import dev.cortex.events.event.InvalidEventException;
+import java.math.BigDecimal;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/**
+ * A payload as the old system's scripts write them: a member may go by several names, a number may
+ * be written as a string, null means absent. A member that is there and cannot be read so breaks a
+ * rule, which is named.
+ */
+final class Payload {
+  private static final int MAX_LENGTH = 200;
+  private static final BigDecimal MAX_COUNT = BigDecimal.valueOf(1_000_000_000_000_000L);
+  private static final BigDecimal MS_PER_SECOND = BigDecimal.valueOf(1000);
+
+  private final ObjectNode members;
+  private final String document;
+
+  private Payload(ObjectNode members, String document) {
+    this.members = members;
+    this.document = document;
+  }
+
+  static Payload of(Event event) {
+    return new Payload(event.payload().tree(), "payload");
+  }
+
+  static Payload metadataOf(Event event) {
+    return new Payload(event.metadata().tree(), "metadata");
+  }
+
+  /**
+   * The first of these members that is there, as text.
+   *
+   * @throws InvalidEventException when it is no string, number or boolean of 1 to 200 characters
+   */
+  Optional<String> text(String... names) {
+    return first(names).map(this::text);
+  }
+
+  private String text(Member member) {
+    String text = member.node().asText();
+    if (!member.node().isValueNode() || text.isEmpty() || text.length() > MAX_LENGTH) {
+      throw refused(member, "must be a string of 1 to 200 characters");
+    }
+    return text;
+  }
+
+  /**
+   * The first of these members that is there, as a whole number.
+   *
+   * @throws InvalidEventException when it is none, or not from 0 to 10^15
+   */
+  OptionalLong count(String... names) {
+    Optional<Member> member = first(names);
+    return member.isPresent()
+        ? OptionalLong.of(rounded(member.get(), BigDecimal.ONE))
+        : OptionalLong.empty();
+  }
+
+  /**
+   * How long it took, in milliseconds. A member without a unit in its name is in seconds.
+   *
+   * @throws InvalidEventException when it is no number from 0 to 10^15
+   */
+  OptionalLong durationMs() {
+    OptionalLong ms = count("duration_ms");
+    if (ms.isPresent()) {
+      return ms;
+    }
+    Optional<Member> seconds = first("duration_seconds", "duration", "execution_time");
+    return seconds.isPresent()
+        ? OptionalLong.of(rounded(seconds.get(), MS_PER_SECOND))
+        : OptionalLong.empty();
+  }
+
+  private long rounded(Member member, BigDecimal factor) {
+    try {
+      if (member.node().isNumber() || member.node().isTextual()) {
+        BigDecimal number = new BigDecimal(member.node().asText()).multiply(factor);
+        if (number.signum() >= 0 && number.compareTo(MAX_COUNT) <= 0) {
+          return number.longValue();
+        }
+      }
+    } catch (NumberFormatException e) {
+      // Refused below, as every other value that is no such number.
+    }
+    throw refused(member, "must be a number from 0 to 10^15");
+  }
+
+  private record Member(String name, JsonNode node) {}
+
+  private Optional<Member> first(String... names) {
+    for (String name : names) {
+      JsonNode node = members.get(name);
+      if (node != null && !node.isNull()) {
+        return Optional.of(new Member(name, node));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private InvalidEventException refused(Member member, String rule) {
+    String field = document + "." + member.name();
+    return member.node().isValueNode()
+        ? new InvalidEventException(field, rule, member.node().asText())
+        : new InvalidEventException(field, rule);
+  }
+}

@@ -1,0 +1,158 @@
+package dev.cortex.events.fleet;
+
+import dev.cortex.events.event.Event;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Json;
+import dev.cortex.events.event.Priority;
+import dev.cortex.events.handler.EventHandler;
+import dev.cortex.events.handler.HandlerContext;
+import dev.cortex.events.handler.Outcome;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Looks for workers that have fallen silent, at every worker.stale_check_requested, which a
+ * schedule emits each minute: so it is noticed, too, when no heartbeat arrives any more.
+ *
+ * <p>The rules:
+ *
+ * <ul>
+ *   <li>A watched worker whose latest report was received longer ago than {@code stale_after} (5
+ *       minutes), by the database's clock, is stale: an episode opens, which {@link WorkerHealth}
+ *       ends.
+ *   <li>One system.health_alert of priority high tells of all the episodes that a check has opened:
+ *       alert_type stale_workers, the workers, threshold_seconds. So each episode is told of once.
+ *   <li>A check opens at most 500 episodes; the rest is left to the next one.
+ *   <li>While reports have been waiting to be handled for more than a second, workers only seem
+ *       silent: the check waits, until it is itself older than the threshold.
+ * </ul>
+ *
+ * <p>Checks may run at once and in any order: a unique index lets a worker be in one open episode
+ * only, and the check that loses has opened none and tells of none.
+ */
+final class StaleWorkers implements EventHandler {
+  private static final int MAX_EPISODES = 500;
+  private static final int WORKERS_IN_MESSAGE = 5;
+  private static final Duration WAIT = Duration.ofSeconds(2);
+
+  /** Parameters: the handler of reports; when the check was received. */
+  private static final String HAS_TO_WAIT =
+      """
+      select exists (
+               select from cortex.queue_status q
+                where q.handler = ?
+                  and q.oldest_due < clock_timestamp() - interval '1 second')
+         and ?::timestamptz > clock_timestamp() - s.stale_after
+        from fleet.settings s
+      """;
+
+  /**
+   * Opens an episode for each worker that is stale and in none.
+   *
+   * <p>Parameter: how many at most. Locks: the workers' rows, by worker id; one that a report has
+   * just changed is looked at again. Arbiter: a_worker_is_in_one_open_episode.
+   */
+  private static final String OPEN_EPISODES =
+      """
+      insert into fleet.stale_episodes (worker_id, silent_since, threshold)
+      select w.worker_id, w.heard_at, s.stale_after
+        from fleet.worker_health w
+       cross join fleet.settings s
+       where w.watched
+         and w.heard_at < clock_timestamp() - s.stale_after
+         and not exists (select from fleet.stale_episodes e where e.worker_id = w.worker_id and e.ended_at is null)
+       order by w.worker_id
+       limit ?
+         for update of w
+          on conflict (worker_id) where ended_at is null do nothing
+      returning episode_id, worker_id, extract(epoch from threshold)::bigint as threshold_seconds
+      """;
+
+  private static final String TELL =
+      """
+      update fleet.stale_episodes set alert_id = ? where episode_id = any (?)
+      """;
+
+  private record Episode(long id, String workerId, long thresholdSeconds) {}
+
+  @Override
+  public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (hasToWait(context.connection(), event)) {
+      return Outcome.snooze(WAIT);
+    }
+    List<Episode> opened = openEpisodes(context.connection());
+    if (!opened.isEmpty()) {
+      tell(context.connection(), opened, context.emit(alert(opened)));
+    }
+    return Outcome.done();
+  }
+
+  private static boolean hasToWait(Connection connection, Event event) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(HAS_TO_WAIT)) {
+      statement.setString(1, WorkerHealth.NAME);
+      statement.setString(2, event.receivedAt().toString());
+      try (ResultSet row = statement.executeQuery()) {
+        return row.next() && row.getBoolean(1);
+      }
+    }
+  }
+
+  private static List<Episode> openEpisodes(Connection connection) throws SQLException {
+    List<Episode> opened = new ArrayList<>();
+    try (PreparedStatement statement = connection.prepareStatement(OPEN_EPISODES)) {
+      statement.setInt(1, MAX_EPISODES);
+      try (ResultSet row = statement.executeQuery()) {
+        while (row.next()) {
+          opened.add(
+              new Episode(
+                  row.getLong("episode_id"),
+                  row.getString("worker_id"),
+                  row.getLong("threshold_seconds")));
+        }
+      }
+    }
+    return opened;
+  }
+
+  private static EventDraft alert(List<Episode> opened) {
+    List<String> workers = opened.stream().map(Episode::workerId).toList();
+    long threshold = opened.get(0).thresholdSeconds();
+    Map<String, Object> payload = new LinkedHashMap<>();
+    payload.put("alert_type", "stale_workers");
+    payload.put("severity", "high");
+    payload.put("workers", workers);
+    payload.put("worker_count", workers.size());
+    payload.put("threshold_seconds", threshold);
+    payload.put("message", message(workers, threshold));
+    return EventDraft.of("system.health_alert", "stale-workers")
+        .withPayload(Json.of(payload))
+        .withPriority(Priority.HIGH);
+  }
+
+  private static String message(List<String> workers, long threshold) {
+    String named =
+        String.join(", ", workers.subList(0, Math.min(WORKERS_IN_MESSAGE, workers.size())));
+    String more =
+        workers.size() > WORKERS_IN_MESSAGE
+            ? " and " + (workers.size() - WORKERS_IN_MESSAGE) + " more"
+            : "";
+    return "silent for more than " + threshold + " s: " + named + more;
+  }
+
+  private static void tell(Connection connection, List<Episode> opened, String alertId)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(TELL)) {
+      statement.setString(1, alertId);
+      statement.setArray(
+          2, connection.createArrayOf("bigint", opened.stream().map(Episode::id).toArray()));
+      statement.executeUpdate();
+    }
+  }
+}
