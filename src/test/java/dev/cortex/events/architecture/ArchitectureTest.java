@@ -85,8 +85,7 @@ class ArchitectureTest {
           .whereLayer("fleet")
           .mayOnlyAccessLayers("event", "handler")
           .whereLayer("bench")
-              .mayOnlyAccessLayers(
-                  "event", "telemetry", "database", "handler", "worker", "front door")
+          .mayOnlyAccessLayers("event", "telemetry", "database", "handler", "worker", "front door")
           .whereLayer("cli")
           .mayNotBeAccessedByAnyLayer();
 
