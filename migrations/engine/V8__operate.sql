@@ -442,11 +442,12 @@ comment on function cortex.resume_handler is 'The handler''s deliveries are clai
 -- committed, is above all of those. Until then the type's row stays and the workers' upkeep goes on with it, so
 -- that a late emitter's delivery is neither run during a pause nor left in the held lane after it.
 --
--- Locks: the type's row and the moved deliveries, both with SKIP LOCKED. Index: deliveries_due.
+-- Locks: the type's row and the moved deliveries, both with SKIP LOCKED. Index: deliveries_due. jit is off because
+-- what a plan cannot do without is priced so high when it is switched off that the plan would be compiled.
 create function cortex.move_held_of(p_type text, p_max_deliveries integer, out moved integer, out settled boolean, out pass_ended boolean)
 language plpgsql set search_path = cortex, pg_temp
 set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 declare
   v_row      cortex.held_types;

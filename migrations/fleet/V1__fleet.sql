@@ -227,10 +227,17 @@ insert into cortex.schedules (name, cron, type, payload) values
   ('stale-worker-check', '* * * * *', 'worker.stale_check_requested', '{}')
 on conflict (name) do nothing;
 
-grant select on all tables in schema fleet to ${worker}, ${auditor}, ${operator};
+grant select on
+  fleet.settings, fleet.worker_health, fleet.stale_episodes, fleet.alerts, fleet.task_outcomes, fleet.learning_cycles,
+  fleet.patterns, fleet.routing_statistics, fleet.routing_models, fleet.cleanups
+  to ${worker}, ${auditor}, ${operator};
 grant insert, update, delete on
   fleet.worker_health, fleet.stale_episodes, fleet.alerts, fleet.task_outcomes, fleet.learning_cycles, fleet.patterns,
   fleet.routing_statistics, fleet.routing_models, fleet.cleanups
   to ${worker};
 grant update (stale_after, alert_quiet_after, failure_window, failure_limit, minimum_evidence, worker_kept_for, record_kept_for)
   on fleet.settings to ${operator};
+
+-- What the handlers ask of the engine.
+grant select on cortex.queue_status to ${worker};
+grant execute on function cortex.queue_counts to ${worker};

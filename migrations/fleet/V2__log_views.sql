@@ -369,5 +369,20 @@ select n.alert_type,
 
 comment on view fleet.alert_episodes is 'Alerts as episodes: when each opened, how often it was repeated, and when it was resolved.';
 
-grant select on all tables in schema fleet to ${worker}, ${auditor}, ${operator};
+grant select on
+  fleet.worker_events, fleet.task_events, fleet.security_events, fleet.routing_events, fleet.learning_events,
+  fleet.system_events, fleet.daemon_events, fleet.worker_health_metrics, fleet.routing_decisions, fleet.scan_results,
+  fleet.failure_patterns, fleet.learning_patterns, fleet.worker_performance, fleet.cleanup_operations,
+  fleet.dashboard_events, fleet.system_startups, fleet.system_shutdowns, fleet.task_statistics,
+  fleet.alert_statistics, fleet.workers, fleet.alert_episodes
+  to ${worker}, ${auditor}, ${operator};
 grant select on fleet.task_statistics, fleet.alert_statistics to ${emitter};
+
+-- A view's reader must be allowed what its expressions call.
+revoke all on all functions in schema fleet from public;
+grant execute on function
+  fleet.text_of, fleet.number_of, fleet.duration_ms_of, fleet.finding_count_of, fleet.severity_of,
+  fleet.success_confidence
+  to ${emitter}, ${worker}, ${auditor}, ${operator};
+grant execute on function cortex.public_event_id, cortex.event_line, cortex.iso_time
+  to ${emitter}, ${worker}, ${auditor}, ${operator};

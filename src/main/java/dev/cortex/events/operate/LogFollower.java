@@ -93,8 +93,8 @@ final class LogFollower {
   }
 
   /**
-   * Whether none of those is emitting any more. A transaction that is prepared goes on under a new
-   * name, so one that nobody has seen before may be any of them.
+   * Whether none of those is emitting any more. A prepared transaction has another name after a
+   * restart of the server, so one that nobody has seen before may be any of them.
    */
   private static boolean haveEnded(Set<String> awaited, List<String> emitting) {
     boolean ended = true;

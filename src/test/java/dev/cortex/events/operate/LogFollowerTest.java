@@ -185,6 +185,9 @@ class LogFollowerTest {
           batch.add(emit(connection, "storm.event"));
         }
         if (random.nextInt(5) == 0) {
+          TestQueue.run(connection, "select pg_sleep(0.05)"); // an emitter that several looks pass
+        }
+        if (random.nextInt(5) == 0) {
           connection.rollback();
         } else {
           connection.commit();

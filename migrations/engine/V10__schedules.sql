@@ -21,7 +21,4 @@ create trigger forget_next_fire before update of cron, zone, enabled on cortex.s
 -- What retention deletes by.
 create index fires_fired on cortex.fires (fired_at);
 
-grant select on cortex.schedules, cortex.fires to ${worker}, ${operator}, ${auditor};
-grant update (next_fire_at) on cortex.schedules to ${worker};
-grant insert on cortex.fires to ${worker};
 grant insert, update, delete on cortex.schedules to ${operator};

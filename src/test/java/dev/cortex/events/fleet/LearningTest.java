@@ -1,0 +1,154 @@
+package dev.cortex.events.fleet;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.event.EventDraft;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+@ExtendWith(PostgresExtension.class)
+class LearningTest {
+  private static final String STATISTICS =
+      "select concat_ws(' ', task_type, master, successes, failures, timed, total_duration_ms)"
+          + " from fleet.routing_statistics order by task_type, master";
+  private static final String MODEL =
+      "select concat_ws(' ', task_type, master) from fleet.routing_models order by task_type";
+
+  private final TestFleet fleet;
+
+  LearningTest(TestDatabase database) {
+    this.fleet = new TestFleet(database);
+  }
+
+  @BeforeEach
+  void start() throws SQLException, InterruptedException {
+    fleet.clear();
+    fleet.register();
+  }
+
+  @Test
+  void a_cycle_turns_the_outcomes_of_tasks_into_patterns_statistics_and_a_model() throws Exception {
+    for (int i = 0; i < 5; i++) {
+      fleet.emit(task("task.completed", "build", "dev", "\"duration\": 2"));
+      fleet.emit(task("task.failed", "build", "ops", "\"error_type\": \"timeout\""));
+    }
+    fleet.handle();
+    fleet.emit(request("2025-12-01"));
+    fleet.handle();
+
+    assertThat(patterns())
+        .containsExactly("routing_outcome dev", "routing_outcome ops", "recurring_failure");
+    assertThat(fleet.rows(STATISTICS))
+        .containsExactly("build dev 5 0 5 10000", "build ops 0 5 0 0");
+    assertThat(fleet.rows(MODEL)).containsExactly("build dev");
+    assertThat(
+            fleet.rows(
+                "select payload ->> 'master' from cortex.event_log where type = 'learning.model_updated'"))
+        .last()
+        .isEqualTo("dev");
+    assertThat(fleet.rows("select concat_ws(' ', outcomes, patterns) from fleet.learning_cycles"))
+        .containsExactly("10 3");
+  }
+
+  @Test
+  void at_most_one_cycle_a_day_runs_whoever_asks_and_however_many_at_once() throws Exception {
+    fleet.emit(task("task.completed", "build", "dev", "\"duration\": 2"));
+    fleet.handle();
+    for (int i = 0; i < 10; i++) {
+      fleet.emit(request("2025-12-01"));
+    }
+    fleet.handle();
+
+    assertThat(fleet.rows("select cycle_date from fleet.learning_cycles"))
+        .containsExactly("2025-12-01");
+    assertThat(patterns()).hasSize(1);
+    assertThat(fleet.rows("select outcome from cortex.attempts where outcome = 'cancel'"))
+        .hasSize(9);
+  }
+
+  @Test
+  void each_outcome_is_learned_from_in_one_cycle() throws Exception {
+    fleet.emit(task("task.completed", "build", "dev", "\"duration\": 2"));
+    fleet.handle();
+    fleet.emit(request("2025-12-01"));
+    fleet.handle();
+    fleet.emit(task("task.completed", "build", "dev", "\"duration_ms\": \"500\""));
+    fleet.handle();
+    fleet.emit(request("2025-12-02"));
+    fleet.handle();
+
+    assertThat(fleet.rows(STATISTICS)).containsExactly("build dev 2 0 2 2500");
+  }
+
+  @Test
+  void interleaving_9_and_11_shuffled_patterns_give_the_same_statistics_and_the_same_model()
+      throws Exception {
+    List<EventDraft> patterns = new ArrayList<>();
+    for (int i = 0; i < 2_000; i++) {
+      int master = i % 5;
+      patterns.add(
+          EventDraft.of("learning.pattern_detected", "test")
+              .withPayload(
+                  "{\"task_type\": \"type-"
+                      + i % 8
+                      + "\", \"master\": \"m-"
+                      + master
+                      + "\", \"success\": "
+                      + (i % 7 > master)
+                      + "}"));
+    }
+    Collections.shuffle(patterns, new Random(11));
+    fleet.emitAll(patterns);
+
+    fleet.handle(FleetHandlers.all().stream().map(h -> h.withMaxBatch(50)).toList());
+
+    assertThat(fleet.rows("select sum(successes + failures)::bigint from fleet.routing_statistics"))
+        .containsExactly("2000");
+    assertThat(fleet.rows(MODEL)).hasSize(8).allMatch(line -> line.endsWith(" m-0"));
+    assertThat(
+            fleet.rows(
+                "select task_type from fleet.routing_models m join fleet.routing_statistics s"
+                    + " using (task_type, master) where m.confidence"
+                    + " is distinct from fleet.success_confidence(s.successes, s.failures)"))
+        .isEmpty();
+    assertThat(fleet.rows("select count(*) from cortex.attempts where attempt > 1"))
+        .containsExactly("0");
+  }
+
+  @Test
+  void a_date_that_is_none_is_dead_at_once_with_field_rule_and_value() throws Exception {
+    fleet.emit(request("tomorrow"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select concat_ws(' ', outcome, attempt, error) from cortex.attempts"))
+        .singleElement()
+        .asString()
+        .isEqualTo(
+            "dead 1 event refused: payload.date must be a date such as 2025-12-01, was \"tomorrow\"");
+  }
+
+  private List<String> patterns() throws SQLException {
+    return fleet.rows(
+        "select concat_ws(' ', payload ->> 'pattern_type', payload ->> 'master')"
+            + " from cortex.event_log where type = 'learning.pattern_detected' order by id");
+  }
+
+  private static EventDraft request(String date) {
+    return EventDraft.of("learning.cycle_requested", "daily-learning-scheduler")
+        .withPayload("{\"date\": \"" + date + "\", \"cycle_type\": \"daily\"}");
+  }
+
+  private static EventDraft task(String type, String taskType, String master, String more) {
+    return EventDraft.of(type, "w-1")
+        .withPayload(
+            "{\"task_type\": \"" + taskType + "\", \"master\": \"" + master + "\", " + more + "}");
+  }
+}
