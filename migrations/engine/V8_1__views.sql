@@ -230,7 +230,7 @@ comment on column cortex.dead_letters.died_at is 'When the last attempt ended.';
 create function cortex.deliveries_of_all(p_events bigint[], p_event_ats timestamptz[])
 returns table (event bigint, handler text, generation smallint, state text, attempts smallint, run_at timestamptz,
                finished_at timestamptz, reason text, error text)
-language sql stable security definer set search_path = cortex, pg_temp as $$
+language sql stable security definer set search_path = cortex, pg_temp set jit = off as $$
   select coalesce(o.event, l.event), coalesce(o.handler, h.name), coalesce(o.generation, l.generation),
          coalesce(o.state, case l.outcome
                              when 'done' then 'completed' when 'cancel' then 'cancelled' when 'expire' then 'expired'
@@ -252,7 +252,7 @@ $$;
 create function cortex.deliveries_of(event_id text)
 returns table (handler text, generation smallint, state text, attempts smallint, run_at timestamptz,
                finished_at timestamptz, reason text, error text)
-language sql stable security definer set search_path = cortex, pg_temp as $$
+language sql stable security definer set search_path = cortex, pg_temp set jit = off as $$
   select d.handler, d.generation, d.state, d.attempts, d.run_at, d.finished_at, d.reason, d.error
     from cortex.locate_event(deliveries_of.event_id) l
    cross join lateral cortex.deliveries_of_all(array[l.id], array[l.received_at]) d
@@ -269,7 +269,7 @@ comment on function cortex.deliveries_of is 'The deliveries of one event, by its
 create function cortex.trace(id text, max_events integer default 1000)
 returns table (depth integer, event_id text, type text, source text, occurred_at timestamptz, causation_id text,
                correlation_id text, deliveries jsonb)
-language plpgsql stable security definer set search_path = cortex, pg_temp as $$
+language plpgsql stable security definer set search_path = cortex, pg_temp set jit = off as $$
 #variable_conflict use_column
 declare
   v_ids         bigint[] := '{}';
@@ -351,3 +351,14 @@ end
 $$;
 
 comment on function cortex.trace is 'What caused an event, or belongs to a correlation, and all that followed, as a tree.';
+
+-- A view's functions are called with the reader's rights, whatever rights the view has on the tables.
+grant select on
+      cortex.event_log, cortex.unknown_events, cortex.open_deliveries, cortex.queue_status, cortex.handler_status,
+      cortex.audit, cortex.dead_letters
+   to ${auditor}, ${operator};
+grant execute on function
+      cortex.public_event_id, cortex.locate_event, cortex.type_matches, cortex.iso_time, cortex.event_line,
+      cortex.log_horizon, cortex.queue_counts, cortex.audit_of, cortex.deliveries_of, cortex.deliveries_of_all,
+      cortex.trace
+   to ${auditor}, ${operator};

@@ -223,7 +223,7 @@ $$;
 --
 -- Locks: the delivery, and the lane of an ordered one, both with SKIP LOCKED.
 create function cortex.retry(event_id text, handler text, reason text) returns text
-language plpgsql security definer set search_path = cortex, pg_temp as $$
+language plpgsql security definer set search_path = cortex, pg_temp set jit = off as $$
 #variable_conflict use_column
 declare
   v_handler_id smallint;
@@ -277,7 +277,7 @@ comment on function cortex.retry is 'Makes a retrying or dead delivery available
 -- and returns how many. Each has one more attempt. Repeat until it returns 0.
 -- Locks: those deliveries, with SKIP LOCKED. Index: deliveries_dead.
 create function cortex.redrive(handler text, reason text, type text default null, max_deliveries integer default 1000) returns integer
-language plpgsql security definer set search_path = cortex, pg_temp as $$
+language plpgsql security definer set search_path = cortex, pg_temp set jit = off as $$
 #variable_conflict use_column
 declare
   v_handler_id smallint;
@@ -328,7 +328,7 @@ comment on function cortex.redrive is 'Makes dead letters of a handler available
 -- Locks: the deliveries, and the lanes of ordered ones, both with SKIP LOCKED.
 create function cortex.cancel(event_id text, reason text, handler text default null)
 returns table (delivery_to text, generation smallint, state text)
-language plpgsql security definer set search_path = cortex, pg_temp as $$
+language plpgsql security definer set search_path = cortex, pg_temp set jit = off as $$
 #variable_conflict use_column
 declare
   v_handler_id smallint;
@@ -442,11 +442,12 @@ comment on function cortex.resume_handler is 'The handler''s deliveries are clai
 -- committed, is above all of those. Until then the type's row stays and the workers' upkeep goes on with it, so
 -- that a late emitter's delivery is neither run during a pause nor left in the held lane after it.
 --
--- Locks: the type's row and the moved deliveries, both with SKIP LOCKED. Index: deliveries_due.
-create function cortex.move_held_of(p_type text, p_max_deliveries integer, out moved integer, out settled boolean)
+-- Locks: the type's row and the moved deliveries, both with SKIP LOCKED. Index: deliveries_due. jit is off because
+-- what a plan cannot do without is priced so high when it is switched off that the plan would be compiled.
+create function cortex.move_held_of(p_type text, p_max_deliveries integer, out moved integer, out settled boolean, out pass_ended boolean)
 language plpgsql set search_path = cortex, pg_temp
 set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
 as $$
 declare
   v_row      cortex.held_types;
@@ -459,7 +460,7 @@ declare
   v_awake    smallint[] := '{}';
 begin
   moved := 0;
-  settled := true;
+  pass_ended := true;
   select * into v_row from cortex.held_types k where k.type = p_type and not k.settled for update skip locked;
   if not found then
     settled := not exists (select from cortex.held_types k where k.type = p_type and not k.settled);
@@ -529,6 +530,7 @@ begin
     v_row.settled := v_row.conclusive;
   end if;
   settled := v_row.settled;
+  pass_ended := v_row.position is null;
   if v_row.released and v_row.settled then
     delete from cortex.held_types k where k.type = p_type;
   else
@@ -544,13 +546,14 @@ $$;
 
 -- Goes on with every pause and resumption that is not settled, one step each. Part of the workers' upkeep, and of
 -- no cost when there is nothing to do; call it until every row says settled to be sure by yourself.
-create function cortex.move_held(max_deliveries integer default 1000) returns table (type text, moved integer, settled boolean)
+create function cortex.move_held(max_deliveries integer default 1000)
+returns table (type text, moved integer, settled boolean, pass_ended boolean)
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 #variable_conflict use_column
 begin
   perform cortex.check_action('upkeep', move_held.max_deliveries);
   for type in select k.type from cortex.held_types k where not k.settled order by k.type loop
-    select m.moved, m.settled into moved, settled from cortex.move_held_of(move_held.type, move_held.max_deliveries) m;
+    select m.moved, m.settled, m.pass_ended into moved, settled, pass_ended from cortex.move_held_of(move_held.type, move_held.max_deliveries) m;
     return next;
   end loop;
 end
@@ -607,3 +610,10 @@ $$;
 
 comment on function cortex.pause_type is 'Holds the deliveries of a type back until resume_type; workers finish the move.';
 comment on function cortex.resume_type is 'Gives the held deliveries of a type back to their lanes; workers finish the move.';
+
+-- The verbs are the operator's. A worker only goes on with what an operator began, and wakes others.
+grant execute on function
+      cortex.retry, cortex.redrive, cortex.cancel, cortex.pause_handler, cortex.resume_handler,
+      cortex.pause_type, cortex.resume_type, cortex.move_held
+   to ${operator};
+grant execute on function cortex.move_held, cortex.wake to ${worker};

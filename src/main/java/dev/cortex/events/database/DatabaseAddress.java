@@ -1,15 +1,12 @@
 package dev.cortex.events.database;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import javax.sql.DataSource;
@@ -32,22 +29,9 @@ import org.postgresql.ds.PGSimpleDataSource;
  * </ul>
  */
 public final class DatabaseAddress {
-  private static final int DEFAULT_PORT = 5432;
-  private static final int CONNECT_TIMEOUT_SECONDS = 10;
-  private static final int CANCEL_TIMEOUT_SECONDS = 10;
+  private final AddressParts parts;
 
-  /** All that an address holds, so that two addresses compare by value. */
-  private record Parts(
-      List<DatabaseHost> hosts,
-      String database,
-      String user,
-      Optional<String> password,
-      Optional<Path> passwordFile,
-      Map<String, String> properties) {}
-
-  private final Parts parts;
-
-  private DatabaseAddress(Parts parts) {
+  private DatabaseAddress(AddressParts parts) {
     this.parts = parts;
   }
 
@@ -68,7 +52,7 @@ public final class DatabaseAddress {
    * @throws InvalidAddressException if the URL or a variable breaks a rule
    */
   public static DatabaseAddress of(String url, Map<String, String> environment) {
-    return of(DatabaseUrl.parse(url), environment);
+    return new DatabaseAddress(AddressParts.read(DatabaseUrl.parse(url), environment));
   }
 
   /**
@@ -78,92 +62,15 @@ public final class DatabaseAddress {
    * @throws InvalidAddressException if a variable breaks a rule
    */
   public static Optional<DatabaseAddress> fromEnvironment(Map<String, String> environment) {
-    Optional<String> url = variable(environment, "DATABASE_URL");
+    Optional<String> url = AddressParts.variable(environment, "DATABASE_URL");
     if (url.isPresent()) {
       return Optional.of(of(url.get(), environment));
     }
-    if (variable(environment, "PGHOST").or(() -> variable(environment, "PGDATABASE")).isEmpty()) {
+    if (AddressParts.variable(environment, "PGHOST").isEmpty()
+        && AddressParts.variable(environment, "PGDATABASE").isEmpty()) {
       return Optional.empty();
     }
     return Optional.of(of("postgresql://", environment));
-  }
-
-  private static DatabaseAddress of(DatabaseUrl url, Map<String, String> environment) {
-    List<DatabaseHost> hosts = hosts(url, environment);
-    String user =
-        url.user()
-            .or(() -> variable(environment, "PGUSER"))
-            .orElseGet(() -> System.getProperty("user.name", "postgres"));
-    String database = url.database().or(() -> variable(environment, "PGDATABASE")).orElse(user);
-    PasswordFile file = PasswordFile.fromEnvironment(environment);
-    Optional<String> given = url.password().or(() -> variable(environment, "PGPASSWORD"));
-    Optional<String> filed =
-        given.isPresent() ? Optional.empty() : file.password(hosts.get(0), database, user);
-    return new DatabaseAddress(
-        new Parts(
-            hosts,
-            database,
-            user,
-            given.or(() -> filed),
-            filed.map(password -> file.path()),
-            Map.copyOf(properties(url, environment, hosts))));
-  }
-
-  private static List<DatabaseHost> hosts(DatabaseUrl url, Map<String, String> environment) {
-    List<DatabaseUrl.Endpoint> endpoints =
-        url.endpoints().isEmpty()
-            ? DatabaseUrl.endpoints(variable(environment, "PGHOST").orElse("localhost"))
-            : url.endpoints();
-    String port = variable(environment, "PGPORT").orElse(Integer.toString(DEFAULT_PORT));
-    List<DatabaseHost> hosts = new ArrayList<>();
-    for (DatabaseUrl.Endpoint endpoint : endpoints) {
-      hosts.add(DatabaseHost.of(endpoint.name(), endpoint.port().orElse(port)));
-    }
-    return List.copyOf(hosts);
-  }
-
-  private static Map<String, String> properties(
-      DatabaseUrl url, Map<String, String> environment, List<DatabaseHost> hosts) {
-    Map<String, String> properties = new TreeMap<>(defaults(hosts));
-    properties.putAll(DriverProperties.of(url.parameters(), environment));
-    if (systemTrust(properties)) {
-      properties.remove(PGProperty.SSL_ROOT_CERT.getName());
-      properties.put(PGProperty.SSL_FACTORY.getName(), "org.postgresql.ssl.DefaultJavaSSLFactory");
-    }
-    return properties;
-  }
-
-  private static Map<String, String> defaults(List<DatabaseHost> hosts) {
-    Map<String, String> properties = new TreeMap<>();
-    properties.put(PGProperty.APPLICATION_NAME.getName(), "cortex-events");
-    properties.put(PGProperty.CONNECT_TIMEOUT.getName(), Integer.toString(CONNECT_TIMEOUT_SECONDS));
-    properties.put(
-        PGProperty.CANCEL_SIGNAL_TIMEOUT.getName(), Integer.toString(CANCEL_TIMEOUT_SECONDS));
-    properties.put(PGProperty.TCP_KEEP_ALIVE.getName(), "true");
-    properties.put(PGProperty.REWRITE_BATCHED_INSERTS.getName(), "true");
-    properties.put(PGProperty.PREPARE_THRESHOLD.getName(), "1");
-    properties.put(PGProperty.TARGET_SERVER_TYPE.getName(), "primary");
-    // The detail of a refused row is the row itself, and a payload must not reach a log.
-    properties.put(PGProperty.LOG_SERVER_ERROR_DETAIL.getName(), "false");
-    properties.put(
-        PGProperty.SSL_MODE.getName(),
-        hosts.stream().allMatch(DatabaseHost::isLoopback) ? "prefer" : "verify-full");
-    return properties;
-  }
-
-  /** Whether Java's own trusted authorities are meant: libpq's word, or no file of ours. */
-  private static boolean systemTrust(Map<String, String> properties) {
-    @Nullable String root = properties.get(PGProperty.SSL_ROOT_CERT.getName());
-    if (root != null) {
-      return root.equals("system");
-    }
-    return "verify-full".equals(properties.get(PGProperty.SSL_MODE.getName()))
-        && !properties.containsKey(PGProperty.SSL_FACTORY.getName())
-        && !Files.exists(Path.of(System.getProperty("user.home", ""), ".postgresql", "root.crt"));
-  }
-
-  private static Optional<String> variable(Map<String, String> environment, String name) {
-    return Optional.ofNullable(environment.get(name)).filter(value -> !value.isEmpty());
   }
 
   /** The servers, in the order in which they are tried; at least one. */
@@ -216,51 +123,21 @@ public final class DatabaseAddress {
 
   /** The same servers and settings, another database. */
   public DatabaseAddress withDatabase(String database) {
-    return new DatabaseAddress(
-        new Parts(
-            parts.hosts(),
-            database,
-            parts.user(),
-            parts.password(),
-            parts.passwordFile(),
-            parts.properties()));
+    return new DatabaseAddress(parts.withDatabase(database));
   }
 
   /** The same database and settings, another login. */
   public DatabaseAddress withLogin(String user, String password) {
-    return new DatabaseAddress(
-        new Parts(
-            parts.hosts(),
-            parts.database(),
-            user,
-            Optional.of(password),
-            Optional.empty(),
-            parts.properties()));
+    return new DatabaseAddress(parts.withLogin(user, password));
   }
 
   /** The same address, whose password {@code psql} finds in this file too. */
   DatabaseAddress withPasswordFile(Path file) {
-    return new DatabaseAddress(
-        new Parts(
-            parts.hosts(),
-            parts.database(),
-            parts.user(),
-            parts.password(),
-            Optional.of(file),
-            parts.properties()));
+    return new DatabaseAddress(parts.withPasswordFile(file));
   }
 
   private DatabaseAddress withProperty(PGProperty property, String value) {
-    Map<String, String> properties = new TreeMap<>(parts.properties());
-    properties.put(property.getName(), value);
-    return new DatabaseAddress(
-        new Parts(
-            parts.hosts(),
-            parts.database(),
-            parts.user(),
-            parts.password(),
-            parts.passwordFile(),
-            Map.copyOf(properties)));
+    return new DatabaseAddress(parts.withProperty(property, value));
   }
 
   /** A source of new connections, each opened when asked for; it pools nothing. */

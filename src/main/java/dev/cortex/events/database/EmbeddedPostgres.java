@@ -96,12 +96,11 @@ public final class EmbeddedPostgres implements AutoCloseable {
   }
 
   private static void prepare(Path root, LaunchIdentity identity) throws IOException {
-    if (Files.isDirectory(root)) {
-      return;
+    if (!Files.isDirectory(root)) {
+      // Others must pass through what lies above; the directory itself is ours alone.
+      Files.createDirectories(root.resolve("..").normalize());
+      ServerHome.createPrivate(root);
     }
-    // Others must pass through what lies above; the directory itself is ours alone.
-    Files.createDirectories(root.toAbsolutePath().resolve("..").normalize());
-    ServerHome.createPrivate(root);
     identity.own(root);
     if (identity.user().isPresent() && !reaches(root, identity)) {
       throw new EmbeddedServerException(

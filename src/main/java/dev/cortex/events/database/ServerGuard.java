@@ -243,7 +243,7 @@ final class ServerGuard {
       if (answer == Answer.STARTING) {
         end = System.nanoTime() + START.toNanos();
       }
-      if (hasFailed() || System.nanoTime() - end >= 0 || Waiting.interrupted()) {
+      if (hasFailed() || System.nanoTime() - end >= 0 || !Waiting.pause()) {
         throw new EmbeddedServerException(
             ErrorCode.UNAVAILABLE,
             home.root(),

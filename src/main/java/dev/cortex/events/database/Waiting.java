@@ -14,16 +14,16 @@ final class Waiting {
   static boolean until(Duration time, BooleanSupplier condition) {
     long end = System.nanoTime() + time.toNanos();
     while (!condition.getAsBoolean()) {
-      if (System.nanoTime() - end >= 0 || interrupted()) {
+      if (System.nanoTime() - end >= 0 || !pause()) {
         return false;
       }
     }
     return true;
   }
 
-  /** Pauses before the next look; whether the thread was interrupted, which it stays. */
-  static boolean interrupted() {
+  /** Pauses before the next look. False if the thread is interrupted, which it stays. */
+  static boolean pause() {
     LockSupport.parkNanos(PAUSE.toNanos());
-    return Thread.currentThread().isInterrupted();
+    return !Thread.currentThread().isInterrupted();
   }
 }

@@ -24,7 +24,9 @@ public enum Defect {
   /** Its id or its dedupe key stands for another event. SQLSTATE 23505. */
   CONFLICT,
   /** A document is too large, nested too deep, or holds too long a number. SQLSTATE 54000. */
-  TOO_LARGE;
+  TOO_LARGE,
+  /** The compressed file that it came from is damaged, and nothing can be read from there on. */
+  DAMAGED_FILE;
 
   /** The word for it, such as {@code missing_field}. */
   public String label() {

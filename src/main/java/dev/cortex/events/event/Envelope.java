@@ -87,6 +87,22 @@ public final class Envelope {
     return readArchived(decoded(json));
   }
 
+  /**
+   * An event from a line that is no envelope: the whole object is its payload. It occurred at the
+   * line's {@code timestamp}, where that is one.
+   *
+   * @throws InvalidEventException when the line is not a JSON object, or the type or source is none
+   */
+  public static EventDraft readOlder(byte[] json, String type, String source) {
+    Json payload = Json.parse("payload", decoded(json));
+    EventDraft draft = EventDraft.of(type, source).withPayload(payload);
+    return payload
+        .string("timestamp")
+        .flatMap(Timestamp::parseLeniently)
+        .map(draft::withOccurredAt)
+        .orElse(draft);
+  }
+
   /** The envelope of a draft, one line without a line break; what is absent is left out. */
   public static String write(EventDraft draft) {
     ObjectNode members = JsonText.MAPPER.createObjectNode();

@@ -4,6 +4,7 @@ import java.time.DateTimeException;
 import java.time.Instant;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -19,19 +20,24 @@ final class Timestamp {
   private static final Pattern FORM =
       Pattern.compile(
           "(\\d{4})-(\\d\\d)-(\\d\\d)T(\\d\\d):(\\d\\d):(\\d\\d)(?:\\.(\\d{1,30}))?"
-              + "(?:Z|([+-])(\\d\\d):?(\\d\\d)?)");
+              + "(?:Z|([+-])(\\d\\d)(?::?(\\d\\d))?)");
 
   private Timestamp() {}
 
   static Instant parse(String field, String text) {
+    return parseLeniently(text).orElseThrow(() -> new InvalidEventException(field, RULE, text));
+  }
+
+  /** Empty where the text is no such timestamp. */
+  static Optional<Instant> parseLeniently(String text) {
     Matcher parts = FORM.matcher(text);
-    if (!parts.matches() || text.endsWith(":")) {
-      throw new InvalidEventException(field, RULE, text);
+    if (!parts.matches()) {
+      return Optional.empty();
     }
     try {
-      return local(parts).toInstant(offset(parts));
+      return Optional.of(local(parts).toInstant(offset(parts)));
     } catch (DateTimeException e) {
-      throw new InvalidEventException(field, RULE, text);
+      return Optional.empty();
     }
   }
 

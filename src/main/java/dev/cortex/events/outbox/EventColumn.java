@@ -6,9 +6,9 @@ import dev.cortex.events.event.Priority;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -16,33 +16,46 @@ import org.jspecify.annotations.Nullable;
  * each with the text that PostgreSQL reads for it.
  */
 enum EventColumn {
-  TYPE(draft -> Optional.of(draft.type())),
-  SOURCE(draft -> Optional.of(draft.source())),
-  PAYLOAD(draft -> draft.payload().map(Json::text)),
-  CORRELATION_ID(EventDraft::correlationId),
-  PRIORITY(draft -> draft.priority().map(Priority::label)),
-  KEY(EventDraft::key),
-  DEDUPE_KEY(EventDraft::dedupeKey),
-  RUN_AT(draft -> draft.runAt().map(Instant::toString)),
-  OCCURRED_AT(draft -> draft.occurredAt().map(Instant::toString)),
-  METADATA(draft -> draft.metadata().map(Json::text)),
-  EVENT_ID(EventDraft::eventId),
-  CAUSATION_ID(EventDraft::causationId),
-  EXTENSIONS(draft -> draft.extensions().map(Json::text));
+  TYPE,
+  SOURCE,
+  PAYLOAD,
+  CORRELATION_ID,
+  PRIORITY,
+  KEY,
+  DEDUPE_KEY,
+  RUN_AT,
+  OCCURRED_AT,
+  METADATA,
+  EVENT_ID,
+  CAUSATION_ID,
+  EXTENSIONS;
 
   /** What an emitter may state. */
-  static final List<EventColumn> STATED = List.of(values()).subList(0, EVENT_ID.ordinal() + 1);
+  static final List<EventColumn> STATED = List.copyOf(EnumSet.range(TYPE, EVENT_ID));
 
   /** The same and the cause. */
-  static final List<EventColumn> CAUSED = List.of(values()).subList(0, CAUSATION_ID.ordinal() + 1);
+  static final List<EventColumn> CAUSED = List.copyOf(EnumSet.range(TYPE, CAUSATION_ID));
 
   /** All, which an import fills. */
-  static final List<EventColumn> ARCHIVED = List.of(values());
+  static final List<EventColumn> ARCHIVED = List.copyOf(EnumSet.range(TYPE, EXTENSIONS));
 
-  private final Function<EventDraft, Optional<String>> text;
-
-  EventColumn(Function<EventDraft, Optional<String>> text) {
-    this.text = text;
+  /** What PostgreSQL reads for this column of the draft; empty: null. */
+  Optional<String> of(EventDraft draft) {
+    return switch (this) {
+      case TYPE -> Optional.of(draft.type());
+      case SOURCE -> Optional.of(draft.source());
+      case PAYLOAD -> draft.payload().map(Json::text);
+      case CORRELATION_ID -> draft.correlationId();
+      case PRIORITY -> draft.priority().map(Priority::label);
+      case KEY -> draft.key();
+      case DEDUPE_KEY -> draft.dedupeKey();
+      case RUN_AT -> draft.runAt().map(Instant::toString);
+      case OCCURRED_AT -> draft.occurredAt().map(Instant::toString);
+      case METADATA -> draft.metadata().map(Json::text);
+      case EVENT_ID -> draft.eventId();
+      case CAUSATION_ID -> draft.causationId();
+      case EXTENSIONS -> draft.extensions().map(Json::text);
+    };
   }
 
   /** One array per column with an element per draft, bound from the first parameter on. */
@@ -55,10 +68,5 @@ enum EventColumn {
           drafts.stream().map(draft -> column.of(draft).orElse(null)).toArray();
       statement.setArray(first + i, statement.getConnection().createArrayOf("text", texts));
     }
-  }
-
-  /** What PostgreSQL reads for this column of the draft; empty: null. */
-  Optional<String> of(EventDraft draft) {
-    return text.apply(draft);
   }
 }

@@ -66,7 +66,8 @@ final class Refusal {
         .orElseGet(() -> new EmitFailedException(error));
   }
 
-  private static Optional<InvalidEventException> ofEvent(SQLException error) {
+  /** The same for a refusal of an event; empty for any other error. */
+  static Optional<InvalidEventException> ofEvent(SQLException error) {
     @Nullable String state = error.getSQLState();
     if (state == null
         || !(error instanceof PSQLException refused)

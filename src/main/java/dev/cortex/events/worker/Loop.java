@@ -27,9 +27,7 @@ final class Loop {
   /** One round of work. */
   @FunctionalInterface
   interface Step {
-    /**
-     * @return how long to rest
-     */
+    /** Takes one step and returns how long to rest. */
     Duration take() throws Exception;
   }
 

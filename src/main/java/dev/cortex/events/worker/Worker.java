@@ -41,6 +41,7 @@ public final class Worker implements AutoCloseable {
   private final WakeStep wakeStep;
   private final Loop wakeLoop;
   private final Loop housekeeping;
+  private final Loop schedules;
   private final List<Slot> slots = new ArrayList<>();
   private final List<Loop> slotLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
@@ -67,6 +68,7 @@ public final class Worker implements AutoCloseable {
             "housekeeping",
             new HousekeepingStep(pool, workers, slots, telemetry, workerId),
             telemetry);
+    this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     BatchRunner runner =
         new BatchRunner(pool, store, new HandlerCall(new Outbox()), telemetry, workerId);
     for (short number = 1; number <= options.slots(); number++) {
@@ -113,6 +115,7 @@ public final class Worker implements AutoCloseable {
     slotLoops.forEach(Loop::start);
     wakeLoop.start();
     housekeeping.start();
+    schedules.start();
   }
 
   /** The id of this start of the worker, as in {@code cortex.workers}. */
@@ -157,12 +160,14 @@ public final class Worker implements AutoCloseable {
       return;
     }
     // In the reverse order of starting; the listening session last, since it proves that we live.
+    schedules.stop();
     housekeeping.stop();
     dispatcher.stop();
     slotLoops.forEach(Loop::stop);
     wakeLoop.stop();
     wakeStep.stop();
     finishOrGiveBack();
+    await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
     await(wakeLoop, LAST_WORDS);
     sayGoodbye();

@@ -13,7 +13,7 @@
 # Files in HOME that it writes:
 #   guard.pid   its process id; gone when it has ended in order
 #   joined      the last token read from users, or the word "stopping"
-#   deaths      how often in a row the server has died; gone once a server has lived for a minute
+#   deaths      how often in a row the server has died; counted anew after a life of a minute
 home=$1
 shift
 umask 077

@@ -48,7 +48,14 @@ public final class DedicatedPostgres implements AutoCloseable {
     Path parent = Files.createTempDirectory("cortex-dedicated-");
     Files.setPosixFilePermissions(parent, PosixFilePermissions.fromString("rwxr-xr-x"));
     EmbeddedPostgres server = EmbeddedPostgres.open(parent.resolve("server"));
-    return new DedicatedPostgres(parent, server, TestServer.dedicated(server).newDatabase());
+    try {
+      return new DedicatedPostgres(parent, server, TestServer.dedicated(server).newDatabase());
+    } catch (SQLException | RuntimeException e) {
+      server.close();
+      server.awaitStopped(LONG);
+      PostgresPrograms.delete(parent);
+      throw e;
+    }
   }
 
   /** A migrated database on this server. */

@@ -11,7 +11,7 @@ grant insert (type, source, payload, correlation_id, priority, key, dedupe_key, 
    on cortex.events to ${emitter};
 grant select (id, received_at) on cortex.events to ${emitter};
 grant usage on sequence cortex.events_id_seq to ${emitter};
-grant execute on function cortex.emit to ${emitter};
+grant execute on function cortex.emit, cortex.emit_many to ${emitter};
 grant execute on function cortex.public_event_id to ${emitter};
 
 -- Worker: runs the engine. It emits with causation, and cannot change what is in the log.
@@ -25,7 +25,7 @@ grant select, insert, update, delete on cortex.slots to ${worker};
 grant select, update on cortex.schedules to ${worker};
 grant select, insert on cortex.fires to ${worker};
 grant execute on function
-      cortex.emit, cortex.public_event_id, cortex.locate_event,
+      cortex.emit, cortex.emit_many, cortex.public_event_id, cortex.locate_event,
       cortex.claim, cortex.due_handlers, cortex.wake_key, cortex.worker_lock_class,
       cortex.register_handler, cortex.bury_vanished_workers, cortex.create_partitions
    to ${worker};
@@ -39,7 +39,7 @@ grant select on
       cortex.operator_actions
    to ${auditor}, ${operator};
 grant execute on function cortex.public_event_id, cortex.locate_event to ${auditor}, ${operator};
-grant execute on function cortex.emit to ${operator};
+grant execute on function cortex.emit, cortex.emit_many, cortex.import_events, cortex.quarantine to ${operator};
 
 -- What is made later in this schema starts closed too.
 alter default privileges for role ${owner} in schema cortex revoke execute on functions from public;

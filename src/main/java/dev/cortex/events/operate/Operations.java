@@ -1,0 +1,167 @@
+package dev.cortex.events.operate;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Predicate;
+import javax.sql.DataSource;
+
+/**
+ * What operators do and see, on a database.
+ *
+ * <pre>{@code
+ * Operations operations = Operations.on(dataSource);
+ * operations.redrive("task-board", Optional.of("task.failed"), 1_000, "INC-42: bug fixed in 1.3");
+ * operations.trace("deployment-task-001").forEach(System.out::println);
+ * }</pre>
+ *
+ * <p>Verbs need the operator's role, questions the auditor's. Every verb takes a reason and is
+ * recorded with it, the login, before and after. No verb waits for a worker: what one holds at that
+ * moment is left alone and reported. Each call is a transaction of its own.
+ *
+ * <p>Thread-safe. Every method throws {@link OperationRefusedException} for what cannot be, with
+ * nothing changed, and {@link OperationFailedException} when the database cannot answer.
+ */
+public final class Operations {
+  private final OperatorVerbs verbs;
+  private final OperatorQuestions questions;
+  private final EventReader reader;
+
+  private Operations(OperationsDatabase database) {
+    this.verbs = new OperatorVerbs(database);
+    this.questions = new OperatorQuestions(database);
+    this.reader = new EventReader(database);
+  }
+
+  /** On the database of this source, whose logins decide what is allowed. */
+  public static Operations on(DataSource dataSource) {
+    return new Operations(new OperationsDatabase(dataSource));
+  }
+
+  /**
+   * Makes a retrying or dead delivery available now. Its count of attempts stays: a dead one is
+   * dead again if this attempt fails.
+   *
+   * @return available; held, when its type is paused; running, when a worker is at it and nothing
+   *     was changed
+   */
+  public DeliveryState retry(String eventId, String handler, String reason) {
+    return verbs.retry(eventId, handler, reason);
+  }
+
+  /**
+   * Makes dead letters of a handler available again, the oldest first.
+   *
+   * @param type only of this type, when given
+   * @param maxDeliveries 1 to 10,000
+   * @return how many; 0 when none is left
+   */
+  public int redrive(String handler, Optional<String> type, int maxDeliveries, String reason) {
+    return verbs.redrive(handler, type, maxDeliveries, reason);
+  }
+
+  /**
+   * Ends the deliveries of an event that nobody runs right now, whatever their state.
+   *
+   * @param handler only the delivery to this handler, when given
+   * @return one per open delivery
+   */
+  public List<Cancellation> cancel(String eventId, Optional<String> handler, String reason) {
+    return verbs.cancel(eventId, handler, reason);
+  }
+
+  /** Nothing more is claimed for the handler; what runs is finished. */
+  public void pauseHandler(String handler, String reason) {
+    verbs.pauseHandler(handler, reason);
+  }
+
+  /** The handler's deliveries are claimed again. */
+  public void resumeHandler(String handler, String reason) {
+    verbs.resumeHandler(handler, reason);
+  }
+
+  /**
+   * Holds the deliveries of a type back, those that wait and those that come. The waiting ones are
+   * moved in steps of a transaction each; returns when all are, or when what is left needs time.
+   */
+  public TypeMove pauseType(String type, String reason) {
+    return verbs.pauseType(type, reason);
+  }
+
+  /** Gives the deliveries of a type back, in steps likewise. */
+  public TypeMove resumeType(String type, String reason) {
+    return verbs.resumeType(type, reason);
+  }
+
+  /** The queue per handler and priority, of every handler. */
+  public List<QueueStatus> queueStatus() {
+    return questions.queueStatus();
+  }
+
+  /** The known handlers, by name. */
+  public List<HandlerStatus> handlers() {
+    return questions.handlers();
+  }
+
+  /**
+   * Dead letters of a handler, the oldest first.
+   *
+   * @param afterPosition the position of the last one known, or 0 for the first page
+   * @param limit 1 to 10,000
+   */
+  public List<DeadLetter> deadLetters(String handler, long afterPosition, int limit) {
+    return questions.deadLetters(handler, afterPosition, limit);
+  }
+
+  /** The deliveries of an event, open and finished; empty when there is no such event. */
+  public List<DeliveryStatus> deliveries(String eventId) {
+    return questions.deliveries(eventId);
+  }
+
+  /** Every attempt of every delivery of an event, at most 10,000. */
+  public List<AuditEntry> audit(String eventId) {
+    return questions.audit(eventId);
+  }
+
+  /**
+   * What belongs to a correlation id or a public event id: the causes above, all that followed and
+   * everything of the same correlation; at most 1,000 events, causes before what they caused.
+   */
+  public List<TracedEvent> trace(String id) {
+    return questions.trace(id);
+  }
+
+  /**
+   * The operators' log, the newest first.
+   *
+   * @param limit 1 to 10,000
+   */
+  public List<OperatorAction> actions(int limit) {
+    return questions.actions(limit);
+  }
+
+  /**
+   * Reads the log in the order of insertion, without holding it in memory.
+   *
+   * @param consumer answers whether it wants more
+   */
+  public void events(EventFilter filter, Predicate<LoggedEvent> consumer) {
+    reader.read(filter, consumer);
+  }
+
+  /**
+   * Follows the log until the consumer wants no more or the thread is interrupted. Without {@code
+   * since} it starts with what is committed from now on.
+   *
+   * <p>Every event that is committed is seen once, however long its transaction was open and
+   * whatever overtook it: it comes when it is committed, not in the order of insertion. The one
+   * bound: of transactions that were already open at the start, the 100,000 numbers before it are
+   * looked at.
+   *
+   * @param interval between two looks
+   * @param consumer answers whether it wants more; called on this thread, outside any transaction
+   */
+  public void follow(EventFilter filter, Duration interval, Predicate<LoggedEvent> consumer) {
+    new LogFollower(reader, filter).follow(interval, consumer);
+  }
+}

@@ -1,0 +1,32 @@
+package dev.cortex.events.outbox;
+
+import dev.cortex.events.event.CortexException;
+import dev.cortex.events.event.ErrorCode;
+import java.io.IOException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+
+/**
+ * An archive could not be read. What was read before is imported; importing the whole again changes
+ * nothing about that.
+ */
+public final class ImportFailedException extends CortexException {
+  private static final long serialVersionUID = 1L;
+
+  private final transient Path path;
+
+  ImportFailedException(Path path, IOException cause) {
+    super(
+        cause instanceof NoSuchFileException ? ErrorCode.NOT_FOUND : ErrorCode.UNAVAILABLE,
+        cause instanceof NoSuchFileException
+            ? "import: " + path + " must exist"
+            : "import: " + path + " must be readable",
+        cause);
+    this.path = path;
+  }
+
+  /** The file or directory. */
+  public Path path() {
+    return path;
+  }
+}

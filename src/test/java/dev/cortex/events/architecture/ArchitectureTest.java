@@ -1,0 +1,188 @@
+package dev.cortex.events.architecture;
+
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.methods;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaModifier;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchRule;
+import java.io.ObjectInputStream;
+import org.junit.jupiter.api.Test;
+
+/** The arrows between the rooms, as ARCHITECTURE.md draws them. */
+class ArchitectureTest {
+  private static final JavaClasses HOUSE =
+      new ClassFileImporter()
+          .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+          .importPackages("dev.cortex.events");
+
+  @Test
+  void no_package_takes_part_in_a_cycle() {
+    ArchRule rule = slices().matching("dev.cortex.events.(*)..").should().beFreeOfCycles();
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void arrows_run_one_way() {
+    ArchRule rule =
+        layeredArchitecture()
+            .consideringOnlyDependenciesInAnyPackage("dev.cortex.events..")
+            .layer("event")
+            .definedBy("dev.cortex.events.event")
+            .layer("telemetry")
+            .definedBy("dev.cortex.events.telemetry")
+            .layer("database")
+            .definedBy("dev.cortex.events.database")
+            .layer("handler")
+            .definedBy("dev.cortex.events.handler")
+            .layer("outbox")
+            .definedBy("dev.cortex.events.outbox")
+            .layer("delivery")
+            .definedBy("dev.cortex.events.delivery")
+            .layer("schedule")
+            .definedBy("dev.cortex.events.schedule")
+            .layer("operate")
+            .definedBy("dev.cortex.events.operate")
+            .layer("worker")
+            .definedBy("dev.cortex.events.worker")
+            .layer("front door")
+            .definedBy("dev.cortex.events")
+            .layer("fleet")
+            .definedBy("dev.cortex.events.fleet")
+            .layer("bench")
+            .definedBy("dev.cortex.events.bench")
+            .layer("cli")
+            .definedBy("dev.cortex.events.cli")
+            .whereLayer("event")
+            .mayNotAccessAnyLayer()
+            .whereLayer("telemetry")
+            .mayNotAccessAnyLayer()
+            .whereLayer("database")
+            .mayOnlyAccessLayers("event")
+            .whereLayer("handler")
+            .mayOnlyAccessLayers("event")
+            .whereLayer("outbox")
+            .mayOnlyAccessLayers("event", "database")
+            .whereLayer("delivery")
+            .mayOnlyAccessLayers("event", "database")
+            .whereLayer("schedule")
+            .mayOnlyAccessLayers("event", "database", "outbox")
+            .whereLayer("operate")
+            .mayOnlyAccessLayers("event", "database")
+            .whereLayer("worker")
+            .mayOnlyAccessLayers(
+                "event", "telemetry", "database", "handler", "outbox", "delivery", "schedule")
+            .whereLayer("front door")
+            .mayOnlyAccessLayers(
+                "event",
+                "telemetry",
+                "database",
+                "handler",
+                "outbox",
+                "delivery",
+                "schedule",
+                "operate",
+                "worker")
+            .whereLayer("fleet")
+            .mayOnlyAccessLayers("event", "handler")
+            .whereLayer("bench")
+            .mayOnlyAccessLayers(
+                "event", "telemetry", "database", "handler", "worker", "front door")
+            .whereLayer("cli")
+            .mayNotBeAccessedByAnyLayer();
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void only_the_command_line_parses_arguments() {
+    ArchRule rule =
+        noClasses()
+            .that()
+            .resideOutsideOfPackage("dev.cortex.events.cli..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("picocli..");
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void only_the_database_room_migrates() {
+    ArchRule rule =
+        noClasses()
+            .that()
+            .resideOutsideOfPackage("dev.cortex.events.database..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("org.flywaydb..");
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void nothing_deserialises_java_objects() {
+    ArchRule rule =
+        noClasses().should().dependOnClassesThat().areAssignableTo(ObjectInputStream.class);
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void no_public_signature_shows_a_library_that_the_user_did_not_choose() {
+    ArchRule rule =
+        methods()
+            .that()
+            .arePublic()
+            .and()
+            .areDeclaredInClassesThat()
+            .arePublic()
+            .and()
+            .areDeclaredInClassesThat()
+            .resideOutsideOfPackage("dev.cortex.events.cli..")
+            .and()
+            .areDeclaredInClassesThat()
+            // Flyway makes it by its name, so it has to be public.
+            .doNotHaveSimpleName("QuietLogs")
+            .should()
+            .notHaveRawReturnType(
+                com.tngtech.archunit.base.DescribedPredicate.describe(
+                    "a type of JDBI, Flyway or Hikari", ArchitectureTest::isOfAHiddenLibrary));
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void rooms_have_nouns_of_the_domain() {
+    ArchRule rule =
+        classes()
+            .should()
+            .resideOutsideOfPackages(
+                "..util..", "..common..", "..helper..", "..impl..", "..model..", "..core..");
+    rule.check(HOUSE);
+  }
+
+  @Test
+  void at_most_half_of_the_types_are_public() {
+    long types = HOUSE.stream().filter(ArchitectureTest::isTopLevel).count();
+    long open =
+        HOUSE.stream()
+            .filter(ArchitectureTest::isTopLevel)
+            .filter(type -> type.getModifiers().contains(JavaModifier.PUBLIC))
+            .count();
+    assertThat(open * 2).as("public types, of %s", types).isLessThanOrEqualTo(types);
+  }
+
+  private static boolean isTopLevel(JavaClass type) {
+    return !type.isNestedClass() && !type.getSimpleName().equals("package-info");
+  }
+
+  private static boolean isOfAHiddenLibrary(JavaClass type) {
+    String name = type.getPackageName();
+    return name.startsWith("org.jdbi")
+        || name.startsWith("org.flywaydb")
+        || name.startsWith("com.zaxxer");
+  }
+}

@@ -1,0 +1,221 @@
+package dev.cortex.events.operate;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** Numbers do not commit in order; a follower sees every committed event once all the same. */
+@ExtendWith(PostgresExtension.class)
+@Timeout(120)
+class LogFollowerTest {
+  private final TestQueue queue;
+  private final EventReader reader;
+
+  LogFollowerTest(TestDatabase database) {
+    this.queue = new TestQueue(database);
+    this.reader =
+        new EventReader(new OperationsDatabase(database.address("cortex_auditor").dataSource()));
+  }
+
+  private LogFollower followerOf(String type) throws SQLException {
+    queue.run("insert into cortex.event_types (type) values (?) on conflict do nothing", type);
+    LogFollower follower = new LogFollower(reader, EventFilter.all().withType(type));
+    follower.start();
+    return follower;
+  }
+
+  private static List<String> look(LogFollower follower) {
+    List<String> seen = new ArrayList<>();
+    follower.look(event -> seen.add(event.event().id()));
+    return seen;
+  }
+
+  private Connection open() throws SQLException {
+    Connection connection = queue.connection();
+    connection.setAutoCommit(false);
+    return connection;
+  }
+
+  private static String emit(Connection connection, String type) throws SQLException {
+    return TestQueue.text(connection, "select cortex.emit(?, 'test')", type);
+  }
+
+  @Test
+  void an_event_that_commits_after_a_later_one_is_seen() throws SQLException {
+    LogFollower follower = followerOf("late.commit");
+    try (Connection slow = open()) {
+      String first = emit(slow, "late.commit");
+      String second = queue.emit("late.commit");
+      assertThat(look(follower)).containsExactly(second);
+      assertThat(look(follower)).isEmpty();
+      slow.commit();
+      assertThat(look(follower)).containsExactly(first);
+      assertThat(look(follower)).isEmpty();
+    }
+  }
+
+  @Test
+  void an_emitter_that_was_open_before_the_follower_started_is_seen() throws SQLException {
+    queue.run("insert into cortex.event_types (type) values ('open.before')");
+    queue.emit("open.before");
+    try (Connection slow = open()) {
+      String first = emit(slow, "open.before");
+      queue.emit("open.before");
+      LogFollower follower = followerOf("open.before");
+      assertThat(look(follower)).isEmpty();
+      slow.commit();
+      assertThat(look(follower)).containsExactly(first);
+    }
+  }
+
+  @Test
+  void overlapping_emitters_one_always_open_lose_nothing() throws SQLException {
+    LogFollower follower = followerOf("always.open");
+    Set<String> emitted = new HashSet<>();
+    List<String> seen = new ArrayList<>();
+    Connection open = open();
+    emitted.add(emit(open, "always.open"));
+    for (int round = 0; round < 10; round++) {
+      Connection next = open();
+      emitted.add(emit(next, "always.open"));
+      seen.addAll(look(follower));
+      emitted.add(emit(open, "always.open"));
+      open.commit();
+      open.close();
+      seen.addAll(look(follower));
+      open = next;
+    }
+    open.commit();
+    open.close();
+    seen.addAll(look(follower));
+    assertThat(seen).doesNotHaveDuplicates().containsExactlyInAnyOrderElementsOf(emitted);
+  }
+
+  @Test
+  void a_savepoint_that_is_rolled_back_hides_nothing_of_its_transaction() throws SQLException {
+    LogFollower follower = followerOf("save.point");
+    try (Connection slow = open()) {
+      TestQueue.run(slow, "savepoint s");
+      emit(slow, "save.point");
+      TestQueue.run(slow, "rollback to savepoint s");
+      assertThat(look(follower)).isEmpty();
+      TestQueue.run(slow, "savepoint t");
+      String kept = emit(slow, "save.point");
+      assertThat(look(follower)).isEmpty();
+      assertThat(look(follower)).isEmpty();
+      slow.commit();
+      assertThat(look(follower)).containsExactly(kept);
+    }
+  }
+
+  @Test
+  void gaps_of_rolled_back_events_are_forgotten() throws SQLException {
+    LogFollower follower = followerOf("rolled.back");
+    try (Connection slow = open()) {
+      emit(slow, "rolled.back");
+      look(follower);
+      slow.rollback();
+    }
+    look(follower);
+    look(follower);
+    assertThat(follower.remembersGaps()).isFalse();
+  }
+
+  @Test
+  void it_begins_where_it_is_told_to() throws SQLException {
+    queue.run("insert into cortex.event_types (type) values ('since.then')");
+    queue.emit("since.then");
+    Instant since = Instant.parse(queue.text("select cortex.iso_time(clock_timestamp())"));
+    String second = queue.emit("since.then");
+    LogFollower follower =
+        new LogFollower(reader, EventFilter.all().withType("since.then").withSince(since));
+    follower.start();
+    assertThat(look(follower)).containsExactly(second);
+  }
+
+  @Test
+  void under_concurrent_emitters_of_every_length_everything_is_seen_once() throws Exception {
+    LogFollower follower = followerOf("storm.event");
+    AtomicBoolean emitting = new AtomicBoolean(true);
+    List<CompletableFuture<Set<String>>> emitters = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      Random random = new Random(i);
+      emitters.add(
+          CompletableFuture.supplyAsync(() -> storm(random), work -> new Thread(work).start()));
+    }
+    Set<String> emitted = new HashSet<>();
+    List<String> seen = new ArrayList<>();
+    CompletableFuture<Void> all =
+        CompletableFuture.allOf(emitters.toArray(CompletableFuture[]::new))
+            .whenComplete((done, error) -> emitting.set(false));
+    while (emitting.get()) {
+      seen.addAll(look(follower));
+    }
+    all.join();
+    seen.addAll(look(follower));
+    for (CompletableFuture<Set<String>> emitter : emitters) {
+      emitted.addAll(emitter.join());
+    }
+    assertThat(emitted).hasSizeGreaterThan(400);
+    assertThat(seen).doesNotHaveDuplicates().containsExactlyInAnyOrderElementsOf(emitted);
+  }
+
+  /** The events of the transactions that were committed; a fifth is rolled back. */
+  private Set<String> storm(Random random) {
+    Set<String> committed = new HashSet<>();
+    try (Connection connection = open()) {
+      for (int i = 0; i < 80; i++) {
+        Set<String> batch = new HashSet<>();
+        for (int j = random.nextInt(5); j >= 0; j--) {
+          batch.add(emit(connection, "storm.event"));
+        }
+        if (random.nextInt(5) == 0) {
+          TestQueue.run(connection, "select pg_sleep(0.05)"); // an emitter that several looks pass
+        }
+        if (random.nextInt(5) == 0) {
+          connection.rollback();
+        } else {
+          connection.commit();
+          committed.addAll(batch);
+        }
+      }
+    } catch (SQLException e) {
+      throw new IllegalStateException(e);
+    }
+    return committed;
+  }
+
+  @Test
+  void it_ends_when_the_consumer_wants_no_more() throws SQLException {
+    queue.run("insert into cortex.event_types (type) values ('no.more')");
+    Instant since = Instant.parse(queue.text("select cortex.iso_time(clock_timestamp())"));
+    queue.emit("no.more");
+    queue.emit("no.more");
+    List<String> seen = new ArrayList<>();
+    queue
+        .auditor()
+        .follow(
+            EventFilter.all().withType("no.*").withSince(since),
+            Duration.ofMillis(10),
+            event -> {
+              seen.add(event.line());
+              return false;
+            });
+    assertThat(seen).hasSize(1);
+  }
+}
