@@ -58,6 +58,10 @@ final class WorkerStore {
   private static final String REGISTER_HANDLER =
       "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
 
+  /** One bounded step of every pause or resumption of a type that still moves deliveries. */
+  private static final String MOVE_HELD =
+      "select coalesce(bool_or(not settled), false) from cortex.move_held()";
+
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
   /** Makes this start of the process known; the row and the lock become visible together. */
@@ -149,6 +153,15 @@ final class WorkerStore {
         row.next();
         return row.getShort(1);
       }
+    }
+  }
+
+  /** Goes on with pauses and resumptions of types; true when there is more to move. */
+  boolean moveHeld(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(MOVE_HELD);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return row.getBoolean(1);
     }
   }
 

@@ -135,7 +135,7 @@ public record BadEvent(Map<String, String> members, Optional<Map<String, String>
   /** The bytes that a piece of JSON stands for. */
   static byte[] bytes(String json) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    for (String piece : json.split("(?=" + NO_UTF_8 + ")|(?<=" + NO_UTF_8 + ")")) {
+    for (String piece : json.split("(?=" + NO_UTF_8 + ")|(?<=" + NO_UTF_8 + ")", -1)) {
       boolean broken = piece.equals(String.valueOf(NO_UTF_8));
       bytes.writeBytes(broken ? new byte[] {(byte) 0xFF} : piece.getBytes(StandardCharsets.UTF_8));
     }

@@ -59,6 +59,7 @@ class WorkerTest {
         }
         connection.commit();
       }
+      assertThat(worker.workerId()).isPositive();
       org.awaitility.Awaitility.await()
           .atMost(Duration.ofSeconds(20))
           .untilAsserted(
