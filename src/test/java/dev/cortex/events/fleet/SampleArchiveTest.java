@@ -55,7 +55,7 @@ class SampleArchiveTest {
 
   @ParameterizedTest
   @CsvSource({
-    "worker_events, 20, event_id event_type timestamp source",
+    "worker_events, 18, event_id event_type timestamp source",
     "task_events, 13, event_id event_type timestamp source",
     "security_events, 4, event_id event_type timestamp source",
     "routing_events, 3, event_id event_type timestamp source",
@@ -69,7 +69,7 @@ class SampleArchiveTest {
     "learning_patterns, 3, timestamp pattern_type task_type master successes failures",
     "worker_performance, 6, timestamp worker_id task_id outcome duration_ms",
     "cleanup_operations, 1, timestamp event_id source removed_rows duration_ms complete details",
-    "dashboard_events, 16, timestamp event_type severity message event_id",
+    "dashboard_events, 17, timestamp event_type severity message event_id",
     "system_startups, 3, timestamp event_id daemon source details",
     "system_shutdowns, 2, timestamp event_id daemon source reason active_workers details",
     "task_statistics, 4, task_type created assigned completed failed success_rate mean_duration_ms",
