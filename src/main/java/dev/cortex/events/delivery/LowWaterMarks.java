@@ -29,7 +29,8 @@ import java.util.concurrent.locks.ReentrantLock;
  *   <li>A sweep that fills its batch moves the mark back to its first row, so that a million late
  *       rows are not taken one batch per sweep.
  *   <li>The mark moves forward after a commit only, and back to the first row of what this process
- *       gave back.
+ *       gave back. Once it has moved back, a claim that began before then moves it forward no more:
+ *       that claim did not look at what the mark went back for.
  *   <li>A server clock behind the mark drops all marks: what is born now is born below them.
  * </ul>
  *
@@ -52,6 +53,10 @@ public final class LowWaterMarks {
   @GuardedBy("lock")
   private final Deque<Map<Priority, Mark>> memory = new ArrayDeque<>();
 
+  /** How often the marks have moved back. */
+  @GuardedBy("lock")
+  private long age;
+
   @GuardedBy("lock")
   private long remembered;
 
@@ -71,19 +76,19 @@ public final class LowWaterMarks {
     try {
       if (isAtBeginning()) {
         nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
-        return ClaimWindow.everything();
+        return ClaimWindow.everything(age);
       }
       remember(now);
       if (now - nextFullSweep >= 0) {
         nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
-        return new ClaimWindow(Kind.FULL_SWEEP, ClaimWindow.all(Mark.BEGINNING), marks);
+        return new ClaimWindow(Kind.FULL_SWEEP, ClaimWindow.all(Mark.BEGINNING), marks, age);
       }
-      Map<Priority, Mark> aSecondAgo = memory.getFirst();
-      if (now - nextMiniSweep >= 0 && !aSecondAgo.equals(marks)) {
+      Map<Priority, Mark> floor = floor(memory.getFirst());
+      if (now - nextMiniSweep >= 0 && !floor.equals(marks)) {
         nextMiniSweep = now + MINI_SWEEP_INTERVAL.toNanos();
-        return new ClaimWindow(Kind.MINI_SWEEP, floor(aSecondAgo), marks);
+        return new ClaimWindow(Kind.MINI_SWEEP, floor, marks, age);
       }
-      return new ClaimWindow(Kind.AHEAD, marks, ClaimWindow.all(Mark.END));
+      return new ClaimWindow(Kind.AHEAD, marks, ClaimWindow.all(Mark.END), age);
     } finally {
       lock.unlock();
     }
@@ -102,7 +107,11 @@ public final class LowWaterMarks {
     lock.lock();
     try {
       switch (window.kind()) {
-        case AHEAD -> advance(claimed);
+        case AHEAD -> {
+          if (window.age() == age) {
+            advance(claimed);
+          }
+        }
         case MINI_SWEEP -> {
           nextMiniSweep = after(now, MINI_SWEEP_INTERVAL, cost, MINI_SWEEP_COST_FACTOR);
           moveBackIf(isFull, claimed);
@@ -133,6 +142,7 @@ public final class LowWaterMarks {
     try {
       marks.putAll(ClaimWindow.all(Mark.BEGINNING));
       memory.clear();
+      age++;
     } finally {
       lock.unlock();
     }
@@ -173,6 +183,7 @@ public final class LowWaterMarks {
       for (Delivery delivery : claimed) {
         marks.merge(delivery.priority(), delivery.mark(), LowWaterMarks::earlier);
       }
+      age++;
     }
   }
 
