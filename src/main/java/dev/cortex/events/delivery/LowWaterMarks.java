@@ -25,7 +25,8 @@ import java.util.concurrent.locks.ReentrantLock;
  * <ul>
  *   <li>The mini-sweep looks at the last second below the mark, every 20 ms or 30 times its own
  *       cost: transactions commit in another order than they inserted.
- *   <li>The full sweep looks at everything below, every 5 s or 50 times its own cost.
+ *   <li>The full sweep looks at everything below, every 5 s or 50 times its own cost; sooner when
+ *       somebody says that there is something to find.
  *   <li>A sweep that fills its batch moves the mark back to its first row, so that a million late
  *       rows are not taken one batch per sweep.
  *   <li>The mark moves forward after a commit only, and back to the first row of what this process
@@ -40,6 +41,7 @@ public final class LowWaterMarks {
   private static final Duration MINI_SWEEP_INTERVAL = Duration.ofMillis(20);
   private static final int MINI_SWEEP_COST_FACTOR = 30;
   private static final Duration FULL_SWEEP_INTERVAL = Duration.ofSeconds(5);
+  private static final Duration SOONEST_FULL_SWEEP = Duration.ofMillis(200);
   private static final int FULL_SWEEP_COST_FACTOR = 50;
   private static final Duration MEMORY_INTERVAL = Duration.ofMillis(100);
   private static final int MEMORY_SIZE = 10;
@@ -66,6 +68,12 @@ public final class LowWaterMarks {
   @GuardedBy("lock")
   private long nextFullSweep = System.nanoTime();
 
+  @GuardedBy("lock")
+  private long soonestFullSweep = System.nanoTime();
+
+  @GuardedBy("lock")
+  private boolean isSweepWanted;
+
   /**
    * Where the next claim is to look. A sweep that is due is given to one caller only.
    *
@@ -75,12 +83,12 @@ public final class LowWaterMarks {
     lock.lock();
     try {
       if (isAtBeginning()) {
-        nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
+        beginFullSweep(now);
         return ClaimWindow.everything(age);
       }
       remember(now);
-      if (now - nextFullSweep >= 0) {
-        nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
+      if (now - nextFullSweep >= 0 || (isSweepWanted && now - soonestFullSweep >= 0)) {
+        beginFullSweep(now);
         return new ClaimWindow(Kind.FULL_SWEEP, ClaimWindow.all(Mark.BEGINNING), marks, age);
       }
       Map<Priority, Mark> floor = floor(memory.getFirst());
@@ -118,6 +126,7 @@ public final class LowWaterMarks {
         }
         case FULL_SWEEP -> {
           nextFullSweep = after(now, FULL_SWEEP_INTERVAL, cost, FULL_SWEEP_COST_FACTOR);
+          soonestFullSweep = after(now, SOONEST_FULL_SWEEP, cost, FULL_SWEEP_COST_FACTOR);
           moveBackIf(isFull, claimed);
         }
       }
@@ -131,6 +140,20 @@ public final class LowWaterMarks {
     lock.lock();
     try {
       moveBackIf(true, claimed);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * Something may lie below the mark of a queue that is being worked: the next full sweep comes as
+   * soon as the cost of the last one allows. Dropping the marks instead would have every
+   * notification make a claim walk over all dead rows.
+   */
+  public void sweepSoon() {
+    lock.lock();
+    try {
+      isSweepWanted = true;
     } finally {
       lock.unlock();
     }
@@ -163,6 +186,13 @@ public final class LowWaterMarks {
     if (isBehind) {
       drop();
     }
+  }
+
+  @GuardedBy("lock")
+  private void beginFullSweep(long now) {
+    nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
+    soonestFullSweep = now + SOONEST_FULL_SWEEP.toNanos();
+    isSweepWanted = false;
   }
 
   @GuardedBy("lock")

@@ -146,6 +146,28 @@ class LowWaterMarksTest {
   }
 
   @Test
+  void a_full_sweep_comes_sooner_when_there_is_something_to_find() {
+    handle(START, row(1));
+    marks.sweepSoon();
+
+    assertThat(kinds(at(199), at(200), at(401)))
+        .containsExactly(Kind.AHEAD, Kind.FULL_SWEEP, Kind.AHEAD);
+  }
+
+  /** A sleeper beside a busy worker makes every emitter notify. */
+  @Test
+  void interleaving_14_however_often_a_sweep_is_wanted_it_takes_a_fiftieth_of_the_time_at_most() {
+    handle(START, row(1));
+    marks.sweepSoon();
+    ClaimWindow sweep = marks.next(at(300));
+    marks.sweepSoon();
+    marks.committed(sweep, List.of(), false, Duration.ofMillis(100), at(400));
+    marks.sweepSoon();
+
+    assertThat(kinds(at(5_399), at(5_400))).containsExactly(Kind.AHEAD, Kind.FULL_SWEEP);
+  }
+
+  @Test
   void a_sweep_that_is_not_full_leaves_the_mark_where_it_is() {
     handle(START, row(50));
     ClaimWindow sweep = marks.next(at(5_000));
