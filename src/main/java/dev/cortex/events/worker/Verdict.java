@@ -102,7 +102,16 @@ sealed interface Verdict {
         return "SQLSTATE " + message.getSQLState() + ": " + message.getMessage();
       }
     }
-    return error.getClass().getName() + ": " + error.getMessage();
+    return error.getClass().getName() + ": " + messageOf(error);
+  }
+
+  /** The user's code too: an exception of theirs may fail to say what it is. */
+  private static String messageOf(Throwable error) {
+    try {
+      return String.valueOf(error.getMessage());
+    } catch (RuntimeException e) {
+      return "its message failed with " + e.getClass().getName();
+    }
   }
 
   private static SQLException sqlException(Throwable error) {
