@@ -5,6 +5,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,6 +31,9 @@ final class WorkerStore {
        where worker_id = ?
          and stopped_at is not null
       """;
+
+  /** The session is to be somebody else's: no locks, no notifications. */
+  private static final String FORGET = "select pg_advisory_unlock_all()";
 
   private static final String LEAVE =
       """
@@ -93,6 +97,14 @@ final class WorkerStore {
     try (PreparedStatement statement = session.prepareStatement(PROVE_LIFE)) {
       statement.setInt(1, workerId);
       statement.execute();
+    }
+  }
+
+  /** Rids a session in auto-commit of its locks and stops its listening. */
+  void forget(Connection session) throws SQLException {
+    try (Statement statement = session.createStatement()) {
+      statement.execute(FORGET);
+      statement.execute("unlisten *");
     }
   }
 
