@@ -145,8 +145,9 @@ final class WakeStep implements Loop.Step {
     isHolding = false;
     if (lost != null) {
       try {
-        // Not back to a pool: it may live, and hold K and the lock of our life.
+        // It may live, and hold K and the lock of our life: a pool must not hand it out again.
         lost.abort(Runnable::run);
+        lost.close();
       } catch (SQLException e) {
         // It was lost already.
       }

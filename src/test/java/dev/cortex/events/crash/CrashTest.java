@@ -141,6 +141,7 @@ class CrashTest {
     run(
         "select cortex.register_handler('crash-batch', 'batch', 20::smallint, '30 s', array['crash.*'])");
     run(CrashAudit.SCHEMA);
+    run("insert into crash_fails_once values ('crash-each'), ('crash-batch')");
   }
 
   private void startWorker(String url, Path directory) throws IOException {
