@@ -49,6 +49,7 @@ set search_path = cortex, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+set jit = off  -- a plan node that is switched off costs enough to have the statement compiled
 as $$
 declare
   v_now         timestamptz := clock_timestamp();
@@ -122,7 +123,7 @@ returns table (handler_id smallint, is_due boolean, next_run_at timestamptz, che
 language plpgsql
 set search_path = cortex, pg_temp
 set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 declare
   v_priority cortex.priority;

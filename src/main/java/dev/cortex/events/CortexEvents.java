@@ -4,13 +4,16 @@ import dev.cortex.events.database.ConnectionPool;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PoolOptions;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.operate.Operations;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import javax.sql.DataSource;
 
 /**
@@ -40,8 +43,7 @@ public final class CortexEvents implements AutoCloseable {
   private final DatabaseAddress address;
   private final PoolOptions poolOptions;
   private final Telemetry telemetry;
-  private final java.util.Deque<AutoCloseable> opened =
-      new java.util.concurrent.ConcurrentLinkedDeque<>();
+  private final Deque<AutoCloseable> opened = new ConcurrentLinkedDeque<>();
 
   private CortexEvents(DatabaseAddress address, PoolOptions poolOptions, Telemetry telemetry) {
     this.address = address;
@@ -95,6 +97,11 @@ public final class CortexEvents implements AutoCloseable {
         Worker.start(pool.dataSource(), session.dataSource(), handlers, options, telemetry);
     opened.push(worker);
     return worker;
+  }
+
+  /** Questions about what is in the database, and the operators' verbs; closed with this object. */
+  public Operations operations() {
+    return Operations.on(connections(1));
   }
 
   /** A pool of connections to the database, closed with this object. */

@@ -42,9 +42,8 @@ final class DrainWorkload implements Workload {
       ),
       effected as (
         insert into cortex_bench.effects (event_id)
-        select cortex.public_event_id(e.id, e.received_at, e.event_id)
-          from moved m
-          join cortex.events e on e.id = m.event and e.received_at = m.event_at
+        select cortex.public_event_id(event, event_at)
+          from moved
          where ?
       )
       insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt)

@@ -56,10 +56,10 @@ public final class LowWaterMarks {
   private long remembered;
 
   @GuardedBy("lock")
-  private long nextMiniSweep;
+  private long nextMiniSweep = System.nanoTime();
 
   @GuardedBy("lock")
-  private long nextFullSweep;
+  private long nextFullSweep = System.nanoTime();
 
   /**
    * Where the next claim is to look. A sweep that is due is given to one caller only.

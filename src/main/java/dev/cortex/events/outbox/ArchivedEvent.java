@@ -37,7 +37,7 @@ final class ArchivedEvent {
     try {
       return Envelope.readArchived(document.bytes());
     } catch (InvalidEventException e) {
-      if (olderLines.isPresent() && isNoEnvelope(e)) {
+      if (olderLines.isPresent() && document.isObject() && isNoEnvelope(e)) {
         return olderLine(document, olderLines.get());
       }
       throw e;

@@ -41,6 +41,11 @@ final class Document {
     return digest;
   }
 
+  /** Whether it looks like an object, rather than a list or something that is no JSON. */
+  boolean isObject() {
+    return bytes.length > 0 && bytes[0] == '{';
+  }
+
   /** Whether it was too large to be held. */
   boolean isCut() {
     return bytes.length < size;

@@ -58,10 +58,19 @@ final class BatchRunner {
       if (claimed.isEmpty()) {
         connection.rollback();
       } else {
+        queue.batchSize().weighed(claimed.size(), weight(claimed));
         handle(connection, queue, slot, claimed);
       }
       queue.marks().committed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
     }
+  }
+
+  private static long weight(List<Delivery> claimed) {
+    long characters = 0;
+    for (Delivery delivery : claimed) {
+      characters += delivery.event().map(event -> event.payload().text().length()).orElse(0);
+    }
+    return characters;
   }
 
   /** A sweep that finds nothing says nothing of what lies ahead. */

@@ -4,14 +4,17 @@ import java.time.Duration;
 
 /**
  * How many events of a handler one transaction takes. Halves when a batch clashes with another
- * transaction or takes long, and grows by a tenth of the maximum while full batches go well:
- * additive increase, multiplicative decrease, as in congestion control.
+ * transaction or takes long, shrinks when it is heavy, and grows by a tenth of the maximum while
+ * full batches go well: additive increase, multiplicative decrease, as in congestion control.
  *
  * <p>Thread-safe: the slots of a process share it; a lost update only delays a step.
  */
 final class BatchSize {
   /** A batch that takes longer pins the database's horizon, and is lost whole in a crash. */
   private static final Duration LONG = Duration.ofMillis(500);
+
+  /** A claim that weighs more takes memory that a small process may not have. */
+  private static final long HEAVY_CHARACTERS = 8_000_000;
 
   private final int maximum;
   private volatile int current;
@@ -32,6 +35,13 @@ final class BatchSize {
       current = Math.max(1, Math.min(size, events) / 2);
     } else if (events >= size && size < maximum) {
       current = Math.min(maximum, size + Math.max(1, maximum / 10));
+    }
+  }
+
+  /** A claim returned this much JSON: the next one is to stay within bounds. */
+  void weighed(int events, long characters) {
+    if (characters > HEAVY_CHARACTERS) {
+      current = (int) Math.max(1, events * HEAVY_CHARACTERS / characters);
     }
   }
 

@@ -13,7 +13,8 @@ import javax.sql.DataSource;
 
 /**
  * What a worker does from the side: shows the batches that run for a while, buries workers that
- * have vanished, and makes the partitions of the coming months. Confined to its loop's thread.
+ * have vanished, moves the deliveries of paused types, and makes the partitions of the coming
+ * months. Confined to its loop's thread.
  */
 final class HousekeepingStep implements Loop.Step {
   private static final Duration INTERVAL = Duration.ofMillis(100);
@@ -21,7 +22,7 @@ final class HousekeepingStep implements Loop.Step {
   /** Shorter batches are not shown, so that the slots' rows never grow hot. */
   private static final Duration SHOWN_AFTER = Duration.ofMillis(100);
 
-  private static final Duration BURIAL_INTERVAL = Duration.ofMillis(500);
+  private static final Duration ROUND_INTERVAL = Duration.ofMillis(500);
   private static final Duration PARTITION_INTERVAL = Duration.ofHours(6);
 
   private final DataSource pool;
@@ -30,7 +31,7 @@ final class HousekeepingStep implements Loop.Step {
   private final Telemetry telemetry;
   private final int workerId;
   private final Map<Short, Slot.Running> shown = new HashMap<>();
-  private long nextBurial = System.nanoTime();
+  private long nextRound = System.nanoTime();
   private long nextPartitions = System.nanoTime();
 
   HousekeepingStep(
@@ -45,12 +46,13 @@ final class HousekeepingStep implements Loop.Step {
   @Override
   public Duration take() throws SQLException {
     long now = System.nanoTime();
-    if (hasNews(now) || now - nextBurial >= 0) {
+    if (hasNews(now) || now - nextRound >= 0) {
       try (Connection connection = pool.getConnection()) {
         showSlots(connection, now);
-        if (now - nextBurial >= 0) {
+        if (now - nextRound >= 0) {
           buryVanished(connection);
-          nextBurial = now + BURIAL_INTERVAL.toNanos();
+          boolean hasMore = store.moveHeld(connection);
+          nextRound = now + (hasMore ? INTERVAL : ROUND_INTERVAL).toNanos();
         }
         if (now - nextPartitions >= 0) {
           createPartitions(connection);

@@ -111,8 +111,15 @@ final class SoloRunner {
       }
       return new Verdict.Settle(transactionEnded(queue, attempt));
     } catch (SQLException e) {
-      return Verdict.ofError(e, attempt, queue.definition().retry());
+      return isWithoutSavepoint(e)
+          ? new Verdict.Settle(transactionEnded(queue, attempt))
+          : Verdict.ofError(e, attempt, queue.definition().retry());
     }
+  }
+
+  /** invalid_savepoint_specification, no_active_sql_transaction: it went with its transaction. */
+  private static boolean isWithoutSavepoint(SQLException error) {
+    return "3B001".equals(error.getSQLState()) || "25P01".equals(error.getSQLState());
   }
 
   private static Settlement transactionEnded(HandlerQueue queue, int attempt) {

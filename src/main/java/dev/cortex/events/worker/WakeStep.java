@@ -101,16 +101,21 @@ final class WakeStep implements Loop.Step {
     isStopping = true;
   }
 
-  /** Gives back K and the session, at the end of the worker. */
+  /** Leaves the session as it was found and gives it back, at the end of the worker. */
   void end() {
-    try {
-      if (isHolding && wakeUp != null) {
-        wakeUp.giveBack();
-      }
-    } catch (SQLException e) {
-      // The session is lost, and with it K.
+    Connection open = session;
+    if (open == null) {
+      return;
     }
-    loseSession();
+    try {
+      if (isHolding) {
+        giveBack();
+      }
+      workers.forget(open);
+      open.close();
+    } catch (SQLException e) {
+      loseSession();
+    }
   }
 
   private Connection session() throws SQLException {
@@ -140,7 +145,8 @@ final class WakeStep implements Loop.Step {
     isHolding = false;
     if (lost != null) {
       try {
-        lost.close();
+        // Not back to a pool: it may live, and hold K and the lock of our life.
+        lost.abort(Runnable::run);
       } catch (SQLException e) {
         // It was lost already.
       }

@@ -5,6 +5,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,6 +31,9 @@ final class WorkerStore {
        where worker_id = ?
          and stopped_at is not null
       """;
+
+  /** The session is to be somebody else's: no locks, no notifications. */
+  private static final String FORGET = "select pg_advisory_unlock_all()";
 
   private static final String LEAVE =
       """
@@ -57,6 +61,10 @@ final class WorkerStore {
 
   private static final String REGISTER_HANDLER =
       "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
+
+  /** One bounded step of every pause or resumption of a type that still moves deliveries. */
+  private static final String MOVE_HELD =
+      "select coalesce(bool_or(not settled), false) from cortex.move_held()";
 
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
@@ -89,6 +97,14 @@ final class WorkerStore {
     try (PreparedStatement statement = session.prepareStatement(PROVE_LIFE)) {
       statement.setInt(1, workerId);
       statement.execute();
+    }
+  }
+
+  /** Rids a session in auto-commit of its locks and stops its listening. */
+  void forget(Connection session) throws SQLException {
+    try (Statement statement = session.createStatement()) {
+      statement.execute(FORGET);
+      statement.execute("unlisten *");
     }
   }
 
@@ -149,6 +165,15 @@ final class WorkerStore {
         row.next();
         return row.getShort(1);
       }
+    }
+  }
+
+  /** Goes on with pauses and resumptions of types; true when there is more to move. */
+  boolean moveHeld(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(MOVE_HELD);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return row.getBoolean(1);
     }
   }
 

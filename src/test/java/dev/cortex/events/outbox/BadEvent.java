@@ -4,6 +4,7 @@ import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -99,6 +100,11 @@ public record BadEvent(Map<String, String> members, Optional<Map<String, String>
     return new BadEvent(members, Optional.of(original));
   }
 
+  /** The JSON of a member that it has. */
+  public String member(String name) {
+    return Objects.requireNonNull(members.get(name), name);
+  }
+
   /** The event that comes before it, as a sample. */
   public Optional<BadEvent> before() {
     return first.map(members -> new BadEvent(members, Optional.empty()));
@@ -135,10 +141,13 @@ public record BadEvent(Map<String, String> members, Optional<Map<String, String>
   /** The bytes that a piece of JSON stands for. */
   static byte[] bytes(String json) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    for (String piece : json.split("(?=" + NO_UTF_8 + ")|(?<=" + NO_UTF_8 + ")")) {
-      boolean broken = piece.equals(String.valueOf(NO_UTF_8));
-      bytes.writeBytes(broken ? new byte[] {(byte) 0xFF} : piece.getBytes(StandardCharsets.UTF_8));
-    }
+    json.codePoints()
+        .forEach(
+            point ->
+                bytes.writeBytes(
+                    point == NO_UTF_8
+                        ? new byte[] {(byte) 0xFF}
+                        : Character.toString(point).getBytes(StandardCharsets.UTF_8)));
     return bytes.toByteArray();
   }
 }

@@ -26,7 +26,7 @@ public final class EntranceTable {
   public record Row(String defect, String field, String rule, Map<String, String> verdicts) {
     /** What the entrance with this heading does. */
     public String verdict(String entrance) {
-      return verdicts.get(entrance);
+      return verdicts.getOrDefault(entrance, IMPOSSIBLE);
     }
   }
 

@@ -303,7 +303,7 @@ class EntrancesTest {
 
   private static EventDraft draft(BadEvent event) {
     EventDraft draft =
-        EventDraft.of(text(event.members().get("event_type")), text(event.members().get("source")));
+        EventDraft.of(text(event.member("event_type")), text(event.member("source")));
     for (Map.Entry<String, String> member : event.members().entrySet()) {
       draft = with(draft, member.getKey(), member.getValue());
     }
