@@ -35,7 +35,9 @@ final class AuditCommand implements Callable<Integer> {
     try (Installation installation = cortex.open()) {
       List<AuditEntry> attempts = installation.operations(Role.AUDITOR).audit(eventId);
       if (attempts.isEmpty() && !json) {
-        cortex.console().print("no attempts: it waits, nobody subscribes to it, or there is no such event");
+        cortex
+            .console()
+            .print("no attempts: it waits, nobody subscribes to it, or there is no such event");
       } else {
         cortex.answer(REPORT, attempts, json);
       }

@@ -24,7 +24,10 @@ final class CancelCommand implements Callable<Integer> {
   @Parameters(paramLabel = "EVENT-ID", description = "The public id of an event.")
   private String eventId;
 
-  @Option(names = "--handler", paramLabel = "HANDLER", description = "Only its delivery to this one.")
+  @Option(
+      names = "--handler",
+      paramLabel = "HANDLER",
+      description = "Only its delivery to this one.")
   private Optional<String> handler;
 
   @Option(

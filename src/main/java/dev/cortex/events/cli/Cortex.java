@@ -62,7 +62,8 @@ final class Cortex implements Runnable {
       names = "--database-url",
       paramLabel = "URL",
       scope = ScopeType.INHERIT,
-      description = "postgresql://user@host/database; leave the password to PGPASSWORD or ~/.pgpass.")
+      description =
+          "postgresql://user@host/database; leave the password to PGPASSWORD or ~/.pgpass.")
   private Optional<String> databaseUrl;
 
   @Option(
@@ -111,7 +112,8 @@ final class Cortex implements Runnable {
 
   @Override
   public void run() {
-    throw new ParameterException(spec.commandLine(), "a command is needed; `cortex --help` lists them");
+    throw new ParameterException(
+        spec.commandLine(), "a command is needed; `cortex --help` lists them");
   }
 
   Console console() {

@@ -36,7 +36,10 @@ final class DatabaseCommand implements Callable<Integer> {
   @Option(names = "--json", description = "As a JSON object.")
   private boolean json;
 
-  @Option(names = "--until-idle", hidden = true, description = "Minutes; for the process left behind.")
+  @Option(
+      names = "--until-idle",
+      hidden = true,
+      description = "Minutes; for the process left behind.")
   private java.util.Optional<Integer> untilIdle;
 
   @Override

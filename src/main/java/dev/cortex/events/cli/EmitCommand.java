@@ -70,7 +70,8 @@ final class EmitCommand implements Callable<Integer> {
   @Option(
       names = "--dedupe-key",
       paramLabel = "KEY",
-      description = "Of one type and dedupe key only the first is recorded; its id is printed again.")
+      description =
+          "Of one type and dedupe key only the first is recorded; its id is printed again.")
   private Optional<String> dedupeKey;
 
   @Option(
@@ -102,7 +103,8 @@ final class EmitCommand implements Callable<Integer> {
             || dedupeKey.isPresent()
             || runAt.isPresent();
     if (hasMore) {
-      throw cortex.wrong("with - every envelope says everything itself; no other option may be given");
+      throw cortex.wrong(
+          "with - every envelope says everything itself; no other option may be given");
     }
     try (Installation installation = cortex.open()) {
       long rejected =

@@ -94,8 +94,7 @@ final class EnvelopeStream {
       return;
     }
     try {
-      List<String> ids =
-          outbox.emitAll(connection, chunk.stream().map(Numbered::draft).toList());
+      List<String> ids = outbox.emitAll(connection, chunk.stream().map(Numbered::draft).toList());
       connection.commit();
       ids.forEach(console::print);
     } catch (InvalidEventException e) {

@@ -61,10 +61,11 @@ final class EventsCommand implements Callable<Integer> {
       description = "Go on with what is committed from now on (or since T), until interrupted.")
   private boolean follow;
 
-  @Option(names = "--json", hidden = true, description = "Every line is JSON in any case.")
-  private boolean json;
-
   private long printed;
+
+  /** As with every question, although every line is JSON in any case. */
+  @Option(names = "--json", hidden = true)
+  void takeJson(boolean json) {}
 
   @Override
   public Integer call() throws SQLException {

@@ -26,7 +26,10 @@ import picocli.CommandLine.ParentCommand;
 final class ImportCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
 
-  @Parameters(paramLabel = "FILE|DIR", arity = "1..*", description = "What to import, in this order.")
+  @Parameters(
+      paramLabel = "FILE|DIR",
+      arity = "1..*",
+      description = "What to import, in this order.")
   private List<Path> paths;
 
   @Option(

@@ -24,7 +24,23 @@ final class InputLines {
   sealed interface Line {}
 
   /** A line, counted from 1, without its end. */
-  record Text(long number, byte[] bytes) implements Line {
+  static final class Text implements Line {
+    private final long number;
+    private final byte[] bytes;
+
+    private Text(long number, byte[] bytes) {
+      this.number = number;
+      this.bytes = bytes;
+    }
+
+    long number() {
+      return number;
+    }
+
+    byte[] bytes() {
+      return bytes;
+    }
+
     boolean isBlank() {
       for (byte b : bytes) {
         if (b != ' ' && b != '\t' && b != '\r') {

@@ -48,8 +48,7 @@ final class Installation implements AutoCloseable {
       EmbeddedPostgres server = start(embedded, console);
       return new Installation(Optional.of(server), server.address(), roles);
     }
-    return new Installation(
-        Optional.empty(), ((DatabaseChoice.Given) choice).address(), roles);
+    return new Installation(Optional.empty(), ((DatabaseChoice.Given) choice).address(), roles);
   }
 
   private static EmbeddedPostgres start(DatabaseChoice.Embedded embedded, Console console) {

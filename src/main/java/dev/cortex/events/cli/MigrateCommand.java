@@ -29,13 +29,19 @@ final class MigrateCommand implements Callable<Integer> {
   @Option(names = "--owner-role", paramLabel = "NAME", description = "Name of the owner's role.")
   private Optional<String> owner;
 
-  @Option(names = "--emitter-role", paramLabel = "NAME", description = "Name of the emitters' role.")
+  @Option(
+      names = "--emitter-role",
+      paramLabel = "NAME",
+      description = "Name of the emitters' role.")
   private Optional<String> emitter;
 
   @Option(names = "--worker-role", paramLabel = "NAME", description = "Name of the workers' role.")
   private Optional<String> worker;
 
-  @Option(names = "--auditor-role", paramLabel = "NAME", description = "Name of the auditors' role.")
+  @Option(
+      names = "--auditor-role",
+      paramLabel = "NAME",
+      description = "Name of the auditors' role.")
   private Optional<String> auditor;
 
   @Option(
@@ -57,7 +63,8 @@ final class MigrateCommand implements Callable<Integer> {
       negatable = true,
       defaultValue = "true",
       fallbackValue = "true",
-      description = "With the schema of Cortex's own handlers (the default), or without: --no-fleet.")
+      description =
+          "With the schema of Cortex's own handlers (the default), or without: --no-fleet.")
   private boolean fleet;
 
   @Option(names = "--dry-run", description = "Say what would be applied, and apply nothing.")

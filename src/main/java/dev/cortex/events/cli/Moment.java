@@ -25,7 +25,8 @@ final class Moment {
   static Optional<Moment> parse(String text) {
     Matcher parts = AGO.matcher(text);
     if (parts.matches()) {
-      return Optional.of(new Moment(null, duration(Long.parseLong(parts.group(1)), parts.group(2))));
+      return Optional.of(
+          new Moment(null, duration(Long.parseLong(parts.group(1)), parts.group(2))));
     }
     try {
       return Optional.of(new Moment(OffsetDateTime.parse(text).toInstant(), Duration.ZERO));

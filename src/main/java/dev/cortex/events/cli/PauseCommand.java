@@ -10,7 +10,10 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
 
-@Command(name = "pause", description = "Hold back the deliveries of a handler or of an event type; what runs is finished.")
+@Command(
+    name = "pause",
+    description =
+        "Hold back the deliveries of a handler or of an event type; what runs is finished.")
 final class PauseCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
 

@@ -10,7 +10,9 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
 
-@Command(name = "resume", description = "Give the deliveries of a paused handler or event type back.")
+@Command(
+    name = "resume",
+    description = "Give the deliveries of a paused handler or event type back.")
 final class ResumeCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
 

@@ -44,7 +44,8 @@ final class StatusCommand implements Callable<Integer> {
 
   @Option(
       names = "--json",
-      description = "Every handler and priority as a JSON array; a count of 10001: more than 10,000.")
+      description =
+          "Every handler and priority as a JSON array; a count of 10001: more than 10,000.")
   private boolean json;
 
   @Override

@@ -26,7 +26,9 @@ final class TraceCommand implements Callable<Integer> {
           .with("occurred_at", TracedEvent::occurredAt)
           .with("causation_id", TracedEvent::causationId)
           .with("correlation_id", TracedEvent::correlationId)
-          .with("deliveries", event -> event.deliveries().stream().map(TraceCommand::members).toList());
+          .with(
+              "deliveries",
+              event -> event.deliveries().stream().map(TraceCommand::members).toList());
 
   @ParentCommand private Cortex cortex;
 

@@ -5,7 +5,9 @@ import dev.cortex.events.operate.TracedEvent.TracedDelivery;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A trace as a tree of lines: each event with how its deliveries stand, below it what it caused. */
+/**
+ * A trace as a tree of lines: each event with how its deliveries stand, below it what it caused.
+ */
 final class TraceTree {
   private final List<TracedEvent> events;
 
@@ -52,8 +54,7 @@ final class TraceTree {
   }
 
   private boolean hasChild(int index) {
-    return index + 1 < events.size()
-        && events.get(index + 1).depth() > events.get(index).depth();
+    return index + 1 < events.size() && events.get(index + 1).depth() > events.get(index).depth();
   }
 
   private static String head(TracedEvent event) {

@@ -78,9 +78,7 @@ final class WorkerCommand implements Callable<Integer> {
       WorkerOptions options = WorkerOptions.defaults();
       options = slots.isPresent() ? options.withSlots(slots.get()) : options;
       options = name.isPresent() ? options.withName(name.get()) : options;
-      return grace.isPresent()
-          ? options.withGracePeriod(Duration.ofSeconds(grace.get()))
-          : options;
+      return grace.isPresent() ? options.withGracePeriod(Duration.ofSeconds(grace.get())) : options;
     } catch (IllegalArgumentException e) {
       throw cortex.wrong(e.getMessage());
     }
