@@ -158,7 +158,7 @@ class WorkerHealthTest {
         FleetHandlers.all().stream().filter(h -> h.name().equals("stale-workers")).toList());
 
     assertThat(fleet.rows("select reason from cortex.attempts where outcome = 'snooze'"))
-        .containsExactly("handler_snooze");
+        .containsOnly("handler_snooze");
     assertThat(fleet.rows(ALERTS)).isEmpty();
   }
 
