@@ -165,8 +165,16 @@ final class Cortex implements Runnable {
     console.print(json ? report.json(rows) : report.table(rows));
   }
 
+  /** The command that was called, whose help is the one to read. */
+  private CommandLine called() {
+    CommandLine.ParseResult parsed = spec.commandLine().getParseResult();
+    return parsed.hasSubcommand()
+        ? parsed.subcommand().commandSpec().commandLine()
+        : spec.commandLine();
+  }
+
   /** A call that cannot be understood. */
   ParameterException wrong(@org.jspecify.annotations.Nullable String problem) {
-    return new ParameterException(spec.commandLine(), String.valueOf(problem));
+    return new ParameterException(called(), String.valueOf(problem));
   }
 }
