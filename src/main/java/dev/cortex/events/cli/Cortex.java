@@ -35,6 +35,7 @@ import picocli.CommandLine.Spec;
     },
     subcommands = {
       DemoCommand.class,
+      BenchCommand.class,
       DatabaseCommand.class,
       MigrateCommand.class,
       WorkerCommand.class,
