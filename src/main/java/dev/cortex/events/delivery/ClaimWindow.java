@@ -24,16 +24,25 @@ public final class ClaimWindow {
   private final Kind kind;
   private final Map<Priority, Mark> from;
   private final Map<Priority, Mark> to;
+  private final long age;
 
-  ClaimWindow(Kind kind, Map<Priority, Mark> from, Map<Priority, Mark> to) {
+  /**
+   * @param age how often the marks that it was made of had moved back by then
+   */
+  ClaimWindow(Kind kind, Map<Priority, Mark> from, Map<Priority, Mark> to, long age) {
     this.kind = kind;
+    this.age = age;
     this.from = new EnumMap<>(from);
     this.to = new EnumMap<>(to);
   }
 
   /** The whole queue. */
   public static ClaimWindow everything() {
-    return new ClaimWindow(Kind.AHEAD, all(Mark.BEGINNING), all(Mark.END));
+    return everything(0);
+  }
+
+  static ClaimWindow everything(long age) {
+    return new ClaimWindow(Kind.AHEAD, all(Mark.BEGINNING), all(Mark.END), age);
   }
 
   static Map<Priority, Mark> all(Mark mark) {
@@ -47,6 +56,10 @@ public final class ClaimWindow {
   /** What the claim is for. */
   public Kind kind() {
     return kind;
+  }
+
+  long age() {
+    return age;
   }
 
   String fromAt() {

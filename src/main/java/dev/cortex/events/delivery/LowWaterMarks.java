@@ -25,11 +25,13 @@ import java.util.concurrent.locks.ReentrantLock;
  * <ul>
  *   <li>The mini-sweep looks at the last second below the mark, every 20 ms or 30 times its own
  *       cost: transactions commit in another order than they inserted.
- *   <li>The full sweep looks at everything below, every 5 s or 50 times its own cost.
+ *   <li>The full sweep looks at everything below, every 5 s or 50 times its own cost; sooner when
+ *       somebody says that there is something to find.
  *   <li>A sweep that fills its batch moves the mark back to its first row, so that a million late
  *       rows are not taken one batch per sweep.
  *   <li>The mark moves forward after a commit only, and back to the first row of what this process
- *       gave back.
+ *       gave back. Once it has moved back, a claim that began before then moves it forward no more:
+ *       that claim did not look at what the mark went back for.
  *   <li>A server clock behind the mark drops all marks: what is born now is born below them.
  * </ul>
  *
@@ -39,6 +41,7 @@ public final class LowWaterMarks {
   private static final Duration MINI_SWEEP_INTERVAL = Duration.ofMillis(20);
   private static final int MINI_SWEEP_COST_FACTOR = 30;
   private static final Duration FULL_SWEEP_INTERVAL = Duration.ofSeconds(5);
+  private static final Duration SOONEST_FULL_SWEEP = Duration.ofMillis(200);
   private static final int FULL_SWEEP_COST_FACTOR = 50;
   private static final Duration MEMORY_INTERVAL = Duration.ofMillis(100);
   private static final int MEMORY_SIZE = 10;
@@ -52,6 +55,10 @@ public final class LowWaterMarks {
   @GuardedBy("lock")
   private final Deque<Map<Priority, Mark>> memory = new ArrayDeque<>();
 
+  /** How often the marks have moved back. */
+  @GuardedBy("lock")
+  private long age;
+
   @GuardedBy("lock")
   private long remembered;
 
@@ -60,6 +67,12 @@ public final class LowWaterMarks {
 
   @GuardedBy("lock")
   private long nextFullSweep = System.nanoTime();
+
+  @GuardedBy("lock")
+  private long soonestFullSweep = System.nanoTime();
+
+  @GuardedBy("lock")
+  private boolean isSweepWanted;
 
   /**
    * Where the next claim is to look. A sweep that is due is given to one caller only.
@@ -70,20 +83,20 @@ public final class LowWaterMarks {
     lock.lock();
     try {
       if (isAtBeginning()) {
-        nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
-        return ClaimWindow.everything();
+        beginFullSweep(now);
+        return ClaimWindow.everything(age);
       }
       remember(now);
-      if (now - nextFullSweep >= 0) {
-        nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
-        return new ClaimWindow(Kind.FULL_SWEEP, ClaimWindow.all(Mark.BEGINNING), marks);
+      if (now - nextFullSweep >= 0 || (isSweepWanted && now - soonestFullSweep >= 0)) {
+        beginFullSweep(now);
+        return new ClaimWindow(Kind.FULL_SWEEP, ClaimWindow.all(Mark.BEGINNING), marks, age);
       }
-      Map<Priority, Mark> aSecondAgo = memory.getFirst();
-      if (now - nextMiniSweep >= 0 && !aSecondAgo.equals(marks)) {
+      Map<Priority, Mark> floor = floor(memory.getFirst());
+      if (now - nextMiniSweep >= 0 && !floor.equals(marks)) {
         nextMiniSweep = now + MINI_SWEEP_INTERVAL.toNanos();
-        return new ClaimWindow(Kind.MINI_SWEEP, floor(aSecondAgo), marks);
+        return new ClaimWindow(Kind.MINI_SWEEP, floor, marks, age);
       }
-      return new ClaimWindow(Kind.AHEAD, marks, ClaimWindow.all(Mark.END));
+      return new ClaimWindow(Kind.AHEAD, marks, ClaimWindow.all(Mark.END), age);
     } finally {
       lock.unlock();
     }
@@ -102,13 +115,18 @@ public final class LowWaterMarks {
     lock.lock();
     try {
       switch (window.kind()) {
-        case AHEAD -> advance(claimed);
+        case AHEAD -> {
+          if (window.age() == age) {
+            advance(claimed);
+          }
+        }
         case MINI_SWEEP -> {
           nextMiniSweep = after(now, MINI_SWEEP_INTERVAL, cost, MINI_SWEEP_COST_FACTOR);
           moveBackIf(isFull, claimed);
         }
         case FULL_SWEEP -> {
           nextFullSweep = after(now, FULL_SWEEP_INTERVAL, cost, FULL_SWEEP_COST_FACTOR);
+          soonestFullSweep = after(now, SOONEST_FULL_SWEEP, cost, FULL_SWEEP_COST_FACTOR);
           moveBackIf(isFull, claimed);
         }
       }
@@ -127,12 +145,27 @@ public final class LowWaterMarks {
     }
   }
 
+  /**
+   * Something may lie below the mark of a queue that is being worked: the next full sweep comes as
+   * soon as the cost of the last one allows. Dropping the marks instead would have every
+   * notification make a claim walk over all dead rows.
+   */
+  public void sweepSoon() {
+    lock.lock();
+    try {
+      isSweepWanted = true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /** Forgets everything: the next claim starts at the beginning of the queue. */
   public void drop() {
     lock.lock();
     try {
       marks.putAll(ClaimWindow.all(Mark.BEGINNING));
       memory.clear();
+      age++;
     } finally {
       lock.unlock();
     }
@@ -156,6 +189,13 @@ public final class LowWaterMarks {
   }
 
   @GuardedBy("lock")
+  private void beginFullSweep(long now) {
+    nextFullSweep = now + FULL_SWEEP_INTERVAL.toNanos();
+    soonestFullSweep = now + SOONEST_FULL_SWEEP.toNanos();
+    isSweepWanted = false;
+  }
+
+  @GuardedBy("lock")
   private boolean isAtBeginning() {
     return marks.values().stream().allMatch(Mark.BEGINNING::equals);
   }
@@ -173,6 +213,7 @@ public final class LowWaterMarks {
       for (Delivery delivery : claimed) {
         marks.merge(delivery.priority(), delivery.mark(), LowWaterMarks::earlier);
       }
+      age++;
     }
   }
 

@@ -2,11 +2,17 @@ package dev.cortex.events.handler;
 
 import java.time.Duration;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What becomes of a delivery after an attempt. The effects of the attempt persist with done only.
+ *
+ * <p>A delay is positive and at most ten years. A text may be null, as the message of many
+ * exceptions is, and is empty then.
  */
 public sealed interface Outcome {
+  /** What the database's timestamps and a person's patience both hold. */
+  Duration LONGEST_DELAY = Duration.ofDays(3650);
 
   /** Effects and acknowledgement commit together. */
   record Done() implements Outcome {}
@@ -16,14 +22,16 @@ public sealed interface Outcome {
    *
    * @param delay until the next attempt; absent: as the retry policy says
    */
-  record Retry(String error, Optional<Duration> delay) implements Outcome {}
+  record Retry(String error, Optional<Duration> delay) implements Outcome {
+    public Retry {
+      delay.ifPresent(given -> checkDelay("retry", given));
+    }
+  }
 
   /** It runs again later, without an attempt being charged. */
   record Snooze(Duration delay) implements Outcome {
     public Snooze {
-      if (delay.isNegative() || delay.isZero()) {
-        throw new IllegalArgumentException("snooze delay must be positive, was " + delay);
-      }
+      checkDelay("snooze", delay);
     }
   }
 
@@ -37,23 +45,37 @@ public sealed interface Outcome {
     return new Done();
   }
 
-  static Outcome retry(String error) {
-    return new Retry(error, Optional.empty());
+  static Outcome retry(@Nullable String error) {
+    return new Retry(orEmpty(error), Optional.empty());
   }
 
-  static Outcome retryIn(Duration delay, String error) {
-    return new Retry(error, Optional.of(delay));
+  static Outcome retryIn(Duration delay, @Nullable String error) {
+    return new Retry(orEmpty(error), Optional.of(delay));
   }
 
   static Outcome snooze(Duration delay) {
     return new Snooze(delay);
   }
 
-  static Outcome dead(String error) {
-    return new Dead(error);
+  static Outcome dead(@Nullable String error) {
+    return new Dead(orEmpty(error));
   }
 
-  static Outcome cancel(String reason) {
-    return new Cancel(reason);
+  static Outcome cancel(@Nullable String reason) {
+    return new Cancel(orEmpty(reason));
+  }
+
+  private static String orEmpty(@Nullable String text) {
+    return text == null ? "" : text;
+  }
+
+  private static void checkDelay(String outcome, Duration delay) {
+    if (delay.isNegative() || delay.isZero()) {
+      throw new IllegalArgumentException(outcome + " delay must be positive, was " + delay);
+    }
+    if (delay.compareTo(LONGEST_DELAY) > 0) {
+      throw new IllegalArgumentException(
+          outcome + " delay must be at most " + LONGEST_DELAY.toDays() + " days, was " + delay);
+    }
   }
 }

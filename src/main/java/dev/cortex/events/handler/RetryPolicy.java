@@ -9,7 +9,7 @@ import java.time.Duration;
  *
  * @param maxAttempts attempts before the delivery is dead, 1 to 1000
  * @param firstDelay after the first failed attempt, at least a millisecond
- * @param longestDelay what no delay exceeds before jitter, at least the first
+ * @param longestDelay what no delay exceeds before jitter, at least the first and at most 3650 days
  */
 public record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longestDelay) {
 
@@ -26,6 +26,10 @@ public record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longest
     if (longestDelay.compareTo(firstDelay) < 0) {
       throw new IllegalArgumentException(
           "longestDelay must be at least the first (" + firstDelay + "), was " + longestDelay);
+    }
+    if (longestDelay.compareTo(Outcome.LONGEST_DELAY) > 0) {
+      throw new IllegalArgumentException(
+          "longestDelay must be at most 3650 days, was " + longestDelay);
     }
   }
 

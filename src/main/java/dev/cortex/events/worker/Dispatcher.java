@@ -165,7 +165,11 @@ final class Dispatcher {
 
   @GuardedBy("lock")
   private void wake(Entry entry) {
-    entry.queue.marks().drop();
+    if (entry.isDue) {
+      entry.queue.marks().sweepSoon();
+    } else {
+      entry.queue.marks().drop();
+    }
     entry.isDue = true;
     entry.wakeUps++;
     changed.signalAll();

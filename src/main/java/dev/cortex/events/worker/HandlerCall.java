@@ -42,7 +42,7 @@ final class HandlerCall {
 
   /**
    * Handles deliveries whose events are there, in order, in one transaction. Stops at the first
-   * that is not done.
+   * that is not done; of none at all the handler hears nothing.
    */
   Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
     GuardedConnection guarded = new GuardedConnection(transaction);
@@ -59,6 +59,9 @@ final class HandlerCall {
   }
 
   private Result call(Connection guarded, Work work, List<Delivery> deliveries) throws Exception {
+    if (deliveries.isEmpty()) {
+      return DONE;
+    }
     if (work instanceof Batch batch) {
       List<Event> events = deliveries.stream().map(HandlerCall::event).toList();
       batch.handler().handle(events, new BatchCall(guarded, attempts(deliveries)));

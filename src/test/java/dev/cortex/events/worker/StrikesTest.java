@@ -1,0 +1,70 @@
+package dev.cortex.events.worker;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.event.Priority;
+import java.time.Instant;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+/** When a delivery under which the database goes away is at fault itself. */
+class StrikesTest {
+  private final Strikes strikes = new Strikes();
+
+  @Test
+  void four_are_free() {
+    strike(delivery(1, 0), 4);
+    assertThat(strikes.isOut(delivery(1, 0))).isFalse();
+  }
+
+  @Test
+  void the_fifth_is_charged_and_the_count_begins_anew() {
+    strike(delivery(1, 0), 5);
+    assertThat(strikes.isOut(delivery(1, 0))).isTrue();
+    assertThat(strikes.isOut(delivery(1, 0))).isFalse();
+  }
+
+  @Test
+  void they_are_counted_for_each_event_and_generation() {
+    strike(delivery(1, 0), 5);
+    assertThat(strikes.isOut(delivery(2, 0))).isFalse();
+    assertThat(strikes.isOut(delivery(1, 1))).isFalse();
+    assertThat(strikes.isOut(delivery(1, 0))).isTrue();
+  }
+
+  @Test
+  void no_more_than_a_thousand_deliveries_are_remembered() {
+    strike(delivery(1, 0), 5);
+    for (int number = 2; number <= 1_000; number++) {
+      strike(delivery(number, 0), 1);
+    }
+    assertThat(strikes.isOut(delivery(1, 0))).isTrue();
+
+    strike(delivery(1, 0), 5);
+    for (int number = 2_000; number < 3_000; number++) {
+      strike(delivery(number, 0), 1);
+    }
+    assertThat(strikes.isOut(delivery(1, 0))).isFalse();
+  }
+
+  private void strike(Delivery delivery, int times) {
+    for (int i = 0; i < times; i++) {
+      strikes.add(delivery);
+    }
+  }
+
+  private static Delivery delivery(long number, int generation) {
+    return new Delivery(
+        "(0,1)",
+        Instant.EPOCH,
+        (short) 1,
+        (short) 0,
+        Priority.MEDIUM,
+        Instant.EPOCH,
+        number,
+        (short) generation,
+        0,
+        Optional.empty());
+  }
+}
