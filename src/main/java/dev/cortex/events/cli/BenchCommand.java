@@ -3,8 +3,10 @@ package dev.cortex.events.cli;
 import dev.cortex.events.bench.Benchmark;
 import dev.cortex.events.bench.Measurement;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -29,6 +31,8 @@ final class BenchCommand implements Callable<Integer> {
           .with("events_per_second", line -> Math.round(line.eventsPerSecond()))
           .with("floor_per_second", line -> Math.round(line.floorPerSecond()))
           .with("ratio", line -> Math.round(line.ratio() * 100) / 100.0);
+
+  private static final Duration LONGEST_STOP = Duration.ofSeconds(20);
 
   @ParentCommand private Cortex cortex;
 
@@ -59,10 +63,13 @@ final class BenchCommand implements Callable<Integer> {
     }
     Path throwAway = Files.createTempDirectory("cortex-bench-");
     DatabaseChoice own = new DatabaseChoice.Embedded(Optional.of(throwAway.resolve("server")));
-    try (Installation installation =
-        Installation.reach(own, cortex.roles(), cortex.console()).migrated()) {
+    Installation installation =
+        Installation.reach(own, cortex.roles(), cortex.console()).migrated();
+    try {
       measure(installation);
     } finally {
+      installation.close();
+      installation.server().ifPresent(server -> server.awaitStopped(LONGEST_STOP));
       delete(throwAway);
     }
     return 0;
@@ -80,13 +87,12 @@ final class BenchCommand implements Callable<Integer> {
     cortex.answer(TABLE, measurements, json);
   }
 
-  /** The server may still be on its way out: what it leaves is in the directory for such things. */
-  private static void delete(Path directory) throws IOException {
+  private static void delete(Path directory) {
     try (Stream<Path> paths = Files.walk(directory)) {
       for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
         Files.deleteIfExists(path);
       }
-    } catch (IOException | java.io.UncheckedIOException e) {
+    } catch (IOException | UncheckedIOException e) {
       // Left to the system, as every temporary directory is.
     }
   }
