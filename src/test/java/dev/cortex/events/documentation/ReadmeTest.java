@@ -39,7 +39,8 @@ class ReadmeTest {
 
   ReadmeTest(TestDatabase database) throws SQLException {
     this.database = database;
-    run("insert into cortex.event_types (type) values ('order.paid'), ('receipt.written') on conflict do nothing");
+    run(
+        "insert into cortex.event_types (type) values ('order.paid'), ('receipt.written') on conflict do nothing");
     run("create table if not exists orders (id text)");
     run("create table if not exists receipts (order_id text)");
     run("grant all on orders, receipts to public");
@@ -55,7 +56,9 @@ class ReadmeTest {
     while (regions.find()) {
       compiled.add(withoutSpace(regions.group(1)));
     }
-    assertThat(blocks("java").stream().map(ReadmeTest::withoutSpace)).isNotEmpty().isEqualTo(compiled);
+    assertThat(blocks("java").stream().map(ReadmeTest::withoutSpace))
+        .isNotEmpty()
+        .isEqualTo(compiled);
   }
 
   @Test
@@ -63,7 +66,9 @@ class ReadmeTest {
     for (String sql : blocks("sql")) {
       run(sql);
     }
-    assertThat(count("select count(*) from cortex.events where payload ->> 'order_id' in ('o-17', 'o-18')"))
+    assertThat(
+            count(
+                "select count(*) from cortex.events where payload ->> 'order_id' in ('o-17', 'o-18')"))
         .isGreaterThanOrEqualTo(2);
   }
 
@@ -71,14 +76,17 @@ class ReadmeTest {
   void its_handler_writes_a_receipt_for_the_order_that_was_paid() throws Exception {
     try (CortexEvents cortex = CortexEvents.connect(database.address())) {
       DataSource dataSource = database.dataSource();
-      run("select cortex.register_handler('receipts', 'transactional', 20::smallint, '30 s', array['order.paid'])");
+      run(
+          "select cortex.register_handler('receipts', 'transactional', 20::smallint, '30 s', array['order.paid'])");
       emit(cortex, dataSource);
       handle(cortex);
       await()
           .atMost(Duration.ofSeconds(30))
           .until(() -> count("select count(*) from receipts where order_id = 'o-17'") > 0);
     }
-    assertThat(count("select count(*) from cortex.events where type = 'receipt.written' and causation_depth = 1"))
+    assertThat(
+            count(
+                "select count(*) from cortex.events where type = 'receipt.written' and causation_depth = 1"))
         .isGreaterThanOrEqualTo(1);
   }
 
