@@ -48,14 +48,20 @@ final class HandlerCall {
     GuardedConnection guarded = new GuardedConnection(transaction);
     try {
       return call(guarded.connection(), work, deliveries);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      return new Threw(e);
     } catch (Throwable e) {
       return new Threw(e);
     } finally {
       guarded.revoke();
+      clearInterrupt();
     }
+  }
+
+  /**
+   * The thread is the engine's. Left interrupted, it could not wait for its next turn; where the
+   * engine itself interrupted it, its loop is stopping already.
+   */
+  private static void clearInterrupt() {
+    Thread.interrupted();
   }
 
   private Result call(Connection guarded, Work work, List<Delivery> deliveries) throws Exception {

@@ -79,7 +79,9 @@ final class Loop {
     wake();
   }
 
+  /** Lets the step in progress be the last, and ends what it waits for. */
   void interrupt() {
+    stop();
     thread.interrupt();
   }
 
@@ -101,7 +103,7 @@ final class Loop {
       succeeded();
       return rest;
     } catch (InterruptedException e) {
-      isStopping = true;
+      // Of a stop, which the loop sees, or left behind by a handler, which ends nothing.
       return Duration.ZERO;
     } catch (Exception e) {
       return failed(e);
@@ -152,7 +154,7 @@ final class Loop {
       }
       isWoken = false;
     } catch (InterruptedException e) {
-      isStopping = true;
+      // As above: only a stop ends the loop.
     } finally {
       lock.unlock();
     }

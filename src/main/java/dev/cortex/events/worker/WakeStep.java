@@ -160,7 +160,7 @@ final class WakeStep implements Loop.Step {
       giveBack();
     }
     heed(wakeUp().await(Duration.ZERO));
-    boolean foundSome = look(open, dispatcher.notDue());
+    boolean foundSome = look(open, dispatcher.unwatched());
     pollInterval =
         foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
     return longer(pollInterval, lookCost.multipliedBy(POLL_COST_FACTOR));

@@ -64,6 +64,7 @@ class ComposeTest {
     // As ops/compose/create-cortex.sh does it; the roles are there already on the tests' server.
     try (Connection connection = server.superuserAddress().dataSource().getConnection();
         Statement statement = connection.createStatement()) {
+      statement.execute("drop role if exists compose");
       statement.execute("create role compose login createrole password 'compose'");
       statement.execute("grant cortex_owner, cortex_worker to compose");
       statement.execute("create database compose owner compose");
@@ -88,7 +89,8 @@ class ComposeTest {
     } finally {
       try (Connection connection = server.superuserAddress().dataSource().getConnection();
           Statement statement = connection.createStatement()) {
-        statement.execute("drop database compose with (force)");
+        statement.execute("drop database if exists compose with (force)");
+        statement.execute("drop role compose");
       }
     }
   }
