@@ -10,6 +10,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
@@ -94,6 +95,38 @@ class RunbooksTest {
   }
 
   @Test
+  void the_query_for_the_wake_up_lock_sees_who_sleeps() throws SQLException {
+    try (Connection sleeper = database.connection();
+        Statement lock = sleeper.createStatement()) {
+      lock.execute("select pg_advisory_lock(cortex.wake_key())");
+      List<Block> blocks = blocks(RUNBOOKS.resolve("wake-up.md"));
+      assertThat(column(blocks.get(0), "mode")).containsExactly("exclusive");
+    }
+  }
+
+  @Test
+  void the_query_for_workers_sees_who_lives() throws SQLException {
+    try (Connection worker = database.connection();
+        Statement statement = worker.createStatement()) {
+      statement.execute(
+          "insert into cortex.workers (name, version) values ('host-8:1', '1'), ('host-8:2', '1')");
+      statement.execute(
+          """
+          select pg_advisory_lock(cortex.worker_lock_class(), worker_id)
+            from cortex.workers where name = 'host-8:2'
+          """);
+      List<Block> blocks = blocks(RUNBOOKS.resolve("oldest-due.md"));
+      assertThat(column(blocks.get(1), "lives")).containsExactly("f", "t");
+    }
+  }
+
+  @Test
+  void the_query_for_partitions_sees_the_end_of_the_last_one() throws SQLException {
+    List<Block> blocks = blocks(RUNBOOKS.resolve("partitions.md"));
+    assertThat(column(blocks.get(0), "last_ends_at")).hasSize(2).doesNotContainNull();
+  }
+
+  @Test
   void every_block_of_a_runbook_names_a_role() throws IOException {
     List<Block> blocks = runbooks().stream().flatMap(path -> blocks(path).stream()).toList();
     assertThat(blocks)
@@ -118,6 +151,19 @@ class RunbooksTest {
     String table = Files.readString(ROOT.resolve("ops/README.md"));
     assertThat(runbooks())
         .allSatisfy(runbook -> assertThat(table).contains("(runbooks/" + runbook.getFileName()));
+  }
+
+  private List<String> column(Block block, String name) throws SQLException {
+    DatabaseAddress address = database.address("cortex_" + block.role());
+    try (Connection connection = address.dataSource().getConnection();
+        Statement statement = connection.createStatement();
+        ResultSet rows = statement.executeQuery(block.sql())) {
+      List<String> values = new ArrayList<>();
+      while (rows.next()) {
+        values.add(rows.getString(name));
+      }
+      return values;
+    }
   }
 
   private static List<Path> runbooks() throws IOException {

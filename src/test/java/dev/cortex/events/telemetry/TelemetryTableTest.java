@@ -31,14 +31,10 @@ class TelemetryTableTest {
   void an_engine_event_is_in_the_table_with_each_of_its_fields(Class<?> event) throws IOException {
     Map<String, List<String>> rows = rows();
     assertThat(rows).containsKey(event.getSimpleName());
-    List<String> fields =
-        Arrays.stream(event.getRecordComponents())
-            .map(RecordComponent::getName)
-            .map(name -> "`" + name + "`")
-            .toList();
-    for (String field : fields) {
-      assertThat(rows.get(event.getSimpleName()).get(FIELDS)).contains(field);
-    }
+    String fields = rows.get(event.getSimpleName()).get(FIELDS);
+    assertThat(event.getRecordComponents())
+        .extracting(RecordComponent::getName)
+        .allSatisfy(name -> assertThat(fields).contains("`" + name + "`"));
   }
 
   @Test
