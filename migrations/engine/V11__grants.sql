@@ -41,5 +41,5 @@ grant select on
 grant execute on function cortex.public_event_id, cortex.locate_event to ${auditor}, ${operator};
 grant execute on function cortex.emit, cortex.emit_many, cortex.import_events, cortex.quarantine to ${operator};
 
--- What is made later in this schema starts closed too.
-alter default privileges for role ${owner} in schema cortex revoke execute on functions from public;
+-- What the owner makes later starts closed too (a default of one schema alone could not take PUBLIC's away).
+alter default privileges for role ${owner} revoke execute on functions from public;

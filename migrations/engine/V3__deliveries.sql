@@ -39,12 +39,33 @@ comment on table cortex.subscriptions is 'Which events a handler gets: a type, a
 comment on column cortex.subscriptions.key_path is 'Where in the payload the ordering key lies, e.g. {task_id}; null: the event''s own key.';
 comment on column cortex.subscriptions.subscribed_by is 'The subscribing transaction: emitters that were open beside it did not see it, which a backfill must wait for.';
 
+-- How far a pause or a resumption of a type has come in moving the deliveries; see cortex.move_held_of.
+create type cortex.queue_position as (
+  handler_id smallint,
+  lane       smallint,
+  priority   cortex.priority,
+  run_at     timestamptz,
+  event      bigint
+);
+
 create table cortex.held_types (
-  type    text        primary key references cortex.event_types,
-  held_at timestamptz not null default clock_timestamp()
+  type       text        primary key references cortex.event_types,
+  held_at    timestamptz not null default clock_timestamp(),
+  released   boolean     not null default false,
+  settled    boolean     not null default false,
+  changed_by xid8        not null default pg_current_xact_id(),
+  fence      xid8,
+  conclusive boolean     not null default false,
+  position   cortex.queue_position
 );
 
 comment on table cortex.held_types is 'Paused types: their new deliveries go to the held lane, where no claim looks.';
+comment on column cortex.held_types.released is 'Resumed: its deliveries are on their way back from the held lane, after which the row goes.';
+comment on column cortex.held_types.settled is 'Every delivery of the type lies where it belongs.';
+comment on column cortex.held_types.changed_by is 'The transaction that paused or resumed it.';
+comment on column cortex.held_types.fence is 'Transactions below it may not have seen the change when they emitted.';
+comment on column cortex.held_types.conclusive is 'The pass under way began after all of those had ended, and has passed nothing over.';
+comment on column cortex.held_types.position is 'How far the pass under way has come; null: none is.';
 
 -- Subscriptions and known types, flattened: the fan-out reads nothing else. Kept true by triggers.
 create table cortex.routes (
@@ -81,9 +102,13 @@ create table cortex.deliveries (
   autovacuum_vacuum_cost_delay = 0
 );
 
--- The one index: ready, delayed, retried and dead rows, priorities and lanes. Not unique: (event, handler,
+-- The index of the hot path: ready, delayed, retried and dead rows, priorities and lanes. Not unique: (event, handler,
 -- generation) is what must be, and the run_at in between would keep no duplicate out.
 create index deliveries_due on cortex.deliveries (handler_id, lane, priority, run_at, event);
+
+-- Dead letters by age, for redriving and looking; of the other rows it holds nothing, so that emitting and
+-- acknowledging pay for a predicate only.
+create index deliveries_dead on cortex.deliveries (handler_id, event) where run_at = 'infinity';
 
 comment on table cortex.deliveries is 'The queue: one event for one handler, until it is completed or cancelled.';
 comment on column cortex.deliveries.run_at is 'Due from then on, or the end of its lease; infinity: the dead letter.';

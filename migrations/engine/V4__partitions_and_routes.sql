@@ -93,7 +93,7 @@ select distinct on (t.type, s.handler_id)
   from cortex.event_types t
   join cortex.subscriptions s on cortex.type_matches(coalesce(t.alias_of, t.type), s.pattern)
   join cortex.handlers h using (handler_id)
-  left join cortex.held_types k on k.type = coalesce(t.alias_of, t.type)
+  left join cortex.held_types k on k.type = coalesce(t.alias_of, t.type) and not k.released
  order by t.type, s.handler_id, length(s.pattern) desc;
 
 -- Brings cortex.routes in line with types, subscriptions, handlers and held types.
@@ -120,7 +120,8 @@ create trigger refresh_routes after insert or update or delete on cortex.subscri
   for each statement execute function cortex.refresh_routes();
 create trigger refresh_routes after insert or update of lanes or delete on cortex.handlers
   for each statement execute function cortex.refresh_routes();
-create trigger refresh_routes after insert or update or delete on cortex.held_types
+-- Not at every step of a pause's move.
+create trigger refresh_routes after insert or update of released or delete on cortex.held_types
   for each statement execute function cortex.refresh_routes();
 
 -- The lane of a key: the first 32 bits of its MD5, spread over the lanes. Our own rule, since hashtext may change

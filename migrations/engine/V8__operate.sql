@@ -1,53 +1,11 @@
 -- What operators do: retry, redrive, cancel, pause and resume, each with a reason and each in the operators' log.
--- Locks: ACCESS EXCLUSIVE on deliveries, attempts, operator_actions and held_types for an index and the triggers,
--- milliseconds while the tables are small. Run before the code's deploy.
+-- Locks: SHARE ROW EXCLUSIVE on attempts and operator_actions for the triggers, for milliseconds. Run before the
+-- code's deploy.
 --
 -- No verb waits for a worker: what a worker holds at this moment is passed over with SKIP LOCKED and reported as
 -- running. None of them touches a row that somebody else holds, so none can double or undo what a worker does.
 
 set local role ${owner};
-
--- Dead letters by age, for redriving and looking; of the other rows it holds nothing, so that emitting and
--- acknowledging pay for a predicate only.
-create index deliveries_dead on cortex.deliveries (handler_id, event) where run_at = 'infinity';
-
--- What a pause or a resumption of a type has still to move; see cortex.move_held_of.
-create type cortex.queue_position as (
-  handler_id smallint,
-  lane       smallint,
-  priority   cortex.priority,
-  run_at     timestamptz,
-  event      bigint
-);
-
-alter table cortex.held_types
-  add column released   boolean not null default false,
-  add column settled    boolean not null default false,
-  add column changed_by xid8    not null default pg_current_xact_id(),
-  add column fence      xid8,
-  add column conclusive boolean not null default false,
-  add column position   cortex.queue_position;
-
-comment on column cortex.held_types.released is 'Resumed: its deliveries are on their way back from the held lane, after which the row goes.';
-comment on column cortex.held_types.settled is 'Every delivery of the type lies where it belongs.';
-comment on column cortex.held_types.changed_by is 'The transaction that paused or resumed it.';
-comment on column cortex.held_types.fence is 'Transactions below it may not have seen the change when they emitted.';
-comment on column cortex.held_types.conclusive is 'The pass under way began after all of those had ended, and has passed nothing over.';
-comment on column cortex.held_types.position is 'How far the pass under way has come; null: none is.';
-
-create or replace view cortex.wanted_routes as
-select distinct on (t.type, s.handler_id)
-       t.type, s.handler_id, h.lanes, k.type is not null as held, s.key_path
-  from cortex.event_types t
-  join cortex.subscriptions s on cortex.type_matches(coalesce(t.alias_of, t.type), s.pattern)
-  join cortex.handlers h using (handler_id)
-  left join cortex.held_types k on k.type = coalesce(t.alias_of, t.type) and not k.released
- order by t.type, s.handler_id, length(s.pattern) desc;
-
--- Not at every step of a pass.
-drop trigger refresh_routes on cortex.held_types;
-create trigger refresh_routes after insert or update of released or delete on cortex.held_types
-  for each statement execute function cortex.refresh_routes();
 
 -- The two logs only grow. Row triggers on a partitioned table are cloned to its partitions and cost an INSERT
 -- nothing; dropping a partition, which is retention, fires none. TRUNCATE of a partition is left to privileges:

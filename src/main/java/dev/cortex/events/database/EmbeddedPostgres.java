@@ -176,8 +176,13 @@ public final class EmbeddedPostgres implements AutoCloseable {
     }
   }
 
-  /** Whether the server has stopped within the time. */
-  boolean awaitStopped(Duration time) {
+  /**
+   * Waits until the server has stopped, which it does when the last process that used it has let it
+   * go.
+   *
+   * @return whether it has stopped within the time
+   */
+  public boolean awaitStopped(Duration time) {
     return Waiting.until(
         time, () -> ServerGuard.guard(home).isEmpty() && ServerGuard.postmaster(home).isEmpty());
   }

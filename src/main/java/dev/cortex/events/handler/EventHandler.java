@@ -16,7 +16,9 @@ import dev.cortex.events.event.Event;
 public interface EventHandler {
 
   /**
-   * Handles the event. Anything thrown is a failure of this attempt, as {@link Outcome.Retry} is.
+   * Handles the event. Anything thrown is a failure of this attempt, as {@link Outcome.Retry} is;
+   * an {@link dev.cortex.events.event.InvalidEventException} is dead at once, since what breaks a
+   * rule now will break it again.
    *
    * @return what becomes of the delivery; only with {@link Outcome.Done} do the effects persist
    */

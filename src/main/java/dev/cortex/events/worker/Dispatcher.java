@@ -27,8 +27,11 @@ final class Dispatcher {
     /** Counts the wake-ups, so that a claim's emptiness cannot undo one that came meanwhile. */
     long wakeUps;
 
-    /** Whether the last claim was full: only then is there work for a second slot. */
-    boolean isBacklogged;
+    /**
+     * Whether one more slot is worth it beside those that work it: its last claim was full, or
+     * somebody has seen more in it since. Whoever takes the turn uses it up.
+     */
+    boolean mayAddSlot;
 
     int slots;
     long servedAt;
@@ -88,7 +91,7 @@ final class Dispatcher {
       while (!isStopping) {
         Optional<Entry> next =
             entries.stream()
-                .filter(entry -> entry.isDue && (entry.slots == 0 || entry.isBacklogged))
+                .filter(entry -> entry.isDue && (entry.slots == 0 || entry.mayAddSlot))
                 .min(
                     Comparator.<Entry>comparingInt(entry -> entry.slots)
                         .thenComparingLong(entry -> entry.servedAt));
@@ -106,6 +109,7 @@ final class Dispatcher {
   @GuardedBy("lock")
   private Turn begin(Entry entry) {
     entry.slots++;
+    entry.mayAddSlot = false;
     entry.servedAt = ++turns;
     return new Turn(entry);
   }
@@ -115,7 +119,7 @@ final class Dispatcher {
     lock.lock();
     try {
       Entry entry = turn.entry;
-      entry.isBacklogged = found == Found.FULL;
+      entry.mayAddSlot |= found == Found.FULL;
       if (found == Found.NOTHING && entry.wakeUps == turn.wakeUps) {
         entry.isDue = false;
       }
@@ -171,6 +175,7 @@ final class Dispatcher {
       entry.queue.marks().drop();
     }
     entry.isDue = true;
+    entry.mayAddSlot = true;
     entry.wakeUps++;
     changed.signalAll();
   }
@@ -190,11 +195,17 @@ final class Dispatcher {
     return entries.stream().noneMatch(entry -> entry.isDue || entry.slots > 0);
   }
 
-  /** The queues that nobody looks into at the moment. */
-  List<HandlerQueue> notDue() {
+  /**
+   * The queues that no slot is about to look into: not due as far as one knows, or worked by slots
+   * that may take long with what they have.
+   */
+  List<HandlerQueue> unwatched() {
     lock.lock();
     try {
-      return entries.stream().filter(entry -> !entry.isDue).map(entry -> entry.queue).toList();
+      return entries.stream()
+          .filter(entry -> !entry.isDue || (entry.slots > 0 && !entry.mayAddSlot))
+          .map(entry -> entry.queue)
+          .toList();
     } finally {
       lock.unlock();
     }

@@ -2,6 +2,7 @@ package dev.cortex.events.worker;
 
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.delivery.Settlement;
+import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import java.sql.SQLException;
@@ -60,6 +61,10 @@ sealed interface Verdict {
     if (error instanceof InterruptedException) {
       // The worker stops and the handler obeyed: as if the connection had been taken from it.
       return new DatabaseGone(new SQLException("the worker stops", "57P01", error));
+    }
+    if (error instanceof InvalidEventException) {
+      // What it read or emitted breaks a rule, and will the next time too.
+      return new Settle(Settlement.dead("invalid_event", describe(error)));
     }
     DatabaseFault fault = DatabaseFault.of(error).orElse(DatabaseFault.OTHER);
     return switch (fault) {

@@ -145,8 +145,9 @@ final class WakeStep implements Loop.Step {
     isHolding = false;
     if (lost != null) {
       try {
-        // Not back to a pool: it may live, and hold K and the lock of our life.
+        // It may live, and hold K and the lock of our life: a pool must not hand it out again.
         lost.abort(Runnable::run);
+        lost.close();
       } catch (SQLException e) {
         // It was lost already.
       }
@@ -159,7 +160,7 @@ final class WakeStep implements Loop.Step {
       giveBack();
     }
     heed(wakeUp().await(Duration.ZERO));
-    boolean foundSome = look(open, dispatcher.notDue());
+    boolean foundSome = look(open, dispatcher.unwatched());
     pollInterval =
         foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
     return longer(pollInterval, lookCost.multipliedBy(POLL_COST_FACTOR));

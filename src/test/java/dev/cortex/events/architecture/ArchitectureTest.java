@@ -58,6 +58,8 @@ class ArchitectureTest {
             .definedBy("dev.cortex.events.fleet")
             .layer("bench")
             .definedBy("dev.cortex.events.bench")
+            .layer("demo")
+            .definedBy("dev.cortex.events.demo")
             .layer("cli")
             .definedBy("dev.cortex.events.cli")
             .whereLayer("event")
@@ -95,6 +97,8 @@ class ArchitectureTest {
             .whereLayer("bench")
             .mayOnlyAccessLayers(
                 "event", "telemetry", "database", "handler", "worker", "front door")
+            .whereLayer("demo")
+            .mayOnlyAccessLayers("event", "handler", "outbox", "fleet", "front door")
             .whereLayer("cli")
             .mayNotBeAccessedByAnyLayer();
     rule.check(HOUSE);

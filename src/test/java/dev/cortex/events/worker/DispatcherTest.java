@@ -85,7 +85,7 @@ class DispatcherTest {
     dispatcher.claimed(turn, Found.SOME);
     dispatcher.done(turn);
 
-    assertThat(dispatcher.notDue()).isEmpty();
+    assertThat(dispatcher.unwatched()).isEmpty();
   }
 
   /** Emitted after the claim looked and before it said that there was nothing. */
@@ -96,7 +96,7 @@ class DispatcherTest {
     dispatcher.claimed(turn, Found.NOTHING);
     dispatcher.done(turn);
 
-    assertThat(dispatcher.notDue()).doesNotContain(a);
+    assertThat(dispatcher.unwatched()).doesNotContain(a);
   }
 
   /** What it was woken for may lie below its marks. */
@@ -121,10 +121,10 @@ class DispatcherTest {
   @Test
   void a_wake_up_of_all_makes_every_queue_due() throws Exception {
     drain(a, b, c);
-    assertThat(dispatcher.notDue()).containsExactly(a, b, c);
+    assertThat(dispatcher.unwatched()).containsExactly(a, b, c);
     dispatcher.wakeAll();
 
-    assertThat(dispatcher.notDue()).isEmpty();
+    assertThat(dispatcher.unwatched()).isEmpty();
   }
 
   @Test

@@ -1,0 +1,34 @@
+package dev.cortex.events.cli;
+
+import java.io.InputStream;
+import java.io.PrintWriter;
+import java.util.Map;
+
+/**
+ * What a command reads and writes.
+ *
+ * @param in read by commands that are told to, with {@code -}
+ * @param out answers, and nothing else
+ * @param err errors, progress and remarks
+ * @param isTerminal whether a person reads {@code out} as it is written
+ * @param environment the variables that may name a database
+ */
+record Console(
+    InputStream in,
+    PrintWriter out,
+    PrintWriter err,
+    boolean isTerminal,
+    Map<String, String> environment) {
+
+  /** A line of an answer. */
+  void print(String line) {
+    out.println(line);
+  }
+
+  /** A remark that is no part of the answer. */
+  void remark(String text) {
+    out.flush();
+    err.println("cortex: " + Inert.line(text));
+    err.flush();
+  }
+}

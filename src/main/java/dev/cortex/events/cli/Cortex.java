@@ -1,0 +1,181 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.database.RoleNames;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
+
+/** The command line as a whole: the verbs, and the options that all of them have. */
+@Command(
+    name = "cortex",
+    description = "Cortex Events: a transactional event outbox and job queue on PostgreSQL.",
+    versionProvider = ProgramVersion.class,
+    mixinStandardHelpOptions = true,
+    scope = ScopeType.INHERIT,
+    usageHelpAutoWidth = true,
+    sortOptions = false,
+    synopsisSubcommandLabel = "COMMAND",
+    footer = {
+      "",
+      "Which database: the first of --database-url, --data-dir, DATABASE_URL, CORTEX_DATA_DIR and the",
+      "PG* variables that is there; else a PostgreSQL of its own, started or joined by the command, whose",
+      "data are kept (`cortex database` says where).",
+      "",
+      "Exit status: 0 done; 64 called wrongly; 65 invalid data; 66 not found; 69 the database is away;",
+      "70 a fault of this program; 75 try again; 77 not permitted; 78 wrong schema or configuration."
+    },
+    subcommands = {
+      DemoCommand.class,
+      BenchCommand.class,
+      DatabaseCommand.class,
+      MigrateCommand.class,
+      WorkerCommand.class,
+      EmitCommand.class,
+      ImportCommand.class,
+      StatusCommand.class,
+      EventsCommand.class,
+      TraceCommand.class,
+      AuditCommand.class,
+      DeadLettersCommand.class,
+      HandlersCommand.class,
+      SchedulesCommand.class,
+      RetryCommand.class,
+      RedriveCommand.class,
+      CancelCommand.class,
+      PauseCommand.class,
+      ResumeCommand.class,
+    })
+final class Cortex implements Runnable {
+  private final Console console;
+
+  @Spec private CommandSpec spec;
+
+  @Option(
+      names = "--database-url",
+      paramLabel = "URL",
+      scope = ScopeType.INHERIT,
+      description =
+          "postgresql://user@host/database; leave the password to PGPASSWORD or ~/.pgpass.")
+  private Optional<String> databaseUrl;
+
+  @Option(
+      names = "--data-dir",
+      paramLabel = "DIR",
+      scope = ScopeType.INHERIT,
+      description = "The directory of the embedded server.")
+  private Optional<Path> dataDirectory;
+
+  @Option(
+      names = "--role-prefix",
+      paramLabel = "PREFIX",
+      defaultValue = "cortex_",
+      scope = ScopeType.INHERIT,
+      description = "How the names of the roles begin; ${DEFAULT-VALUE} unless given.")
+  private String rolePrefix;
+
+  @Option(
+      names = "--debug",
+      scope = ScopeType.INHERIT,
+      description = "Show where an error came from.")
+  private boolean debug;
+
+  private Cortex(Console console) {
+    this.console = console;
+  }
+
+  /** Runs one command; the exit status is 0 or that of an error's code. */
+  static int run(Console console, String... args) {
+    Cortex cortex = new Cortex(console);
+    ErrorReport errors = new ErrorReport(console, () -> cortex.debug);
+    CommandLine line =
+        new CommandLine(cortex)
+            .setOut(console.out())
+            .setErr(console.err())
+            .setExecutionExceptionHandler(errors)
+            .setParameterExceptionHandler(errors)
+            .setCaseInsensitiveEnumValuesAllowed(true)
+            .setColorScheme(
+                CommandLine.Help.defaultColorScheme(console.isTerminal() ? Ansi.AUTO : Ansi.OFF));
+    int status = line.execute(args);
+    console.out().flush();
+    console.err().flush();
+    return status;
+  }
+
+  @Override
+  public void run() {
+    throw new ParameterException(
+        spec.commandLine(), "a command is needed; `cortex --help` lists them");
+  }
+
+  Console console() {
+    return console;
+  }
+
+  /** The database that this call is about. */
+  DatabaseChoice database() {
+    if (databaseUrl.isPresent() && dataDirectory.isPresent()) {
+      throw wrong("--database-url and --data-dir exclude each other");
+    }
+    return DatabaseChoice.of(databaseUrl, dataDirectory, console.environment());
+  }
+
+  Optional<String> databaseUrl() {
+    return databaseUrl;
+  }
+
+  Optional<Path> dataDirectory() {
+    return dataDirectory;
+  }
+
+  RoleNames roles() {
+    try {
+      return RoleNames.withPrefix(rolePrefix);
+    } catch (IllegalArgumentException e) {
+      throw wrong(e.getMessage());
+    }
+  }
+
+  /** The database, not yet looked at. */
+  Installation reach() {
+    return Installation.reach(database(), roles(), console);
+  }
+
+  /** The database, with a schema that fits. */
+  Installation open() throws SQLException {
+    Installation installation = reach();
+    try {
+      return installation.ready();
+    } catch (SQLException | RuntimeException e) {
+      installation.close();
+      throw e;
+    }
+  }
+
+  /** Answers a question with rows. */
+  <T> void answer(Report<T> report, List<T> rows, boolean json) {
+    console.print(json ? report.json(rows) : report.table(rows));
+  }
+
+  /** The command that was called, whose help is the one to read. */
+  private CommandLine called() {
+    CommandLine.ParseResult parsed = spec.commandLine().getParseResult();
+    return parsed.hasSubcommand()
+        ? parsed.subcommand().commandSpec().commandLine()
+        : spec.commandLine();
+  }
+
+  /** A call that cannot be understood. */
+  ParameterException wrong(@org.jspecify.annotations.Nullable String problem) {
+    return new ParameterException(called(), String.valueOf(problem));
+  }
+}

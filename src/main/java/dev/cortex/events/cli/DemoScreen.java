@@ -1,0 +1,138 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.demo.DemoAudience;
+import dev.cortex.events.demo.DemoProgress;
+import dev.cortex.events.demo.DemoResult;
+import dev.cortex.events.demo.DemoResult.HandlerTally;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * How the demo looks: what happens as lines, and below them, on a terminal, one line that is
+ * written over as the figures change. Elsewhere such a line is printed every two seconds.
+ */
+final class DemoScreen implements DemoAudience {
+  private static final String ERASE_LINE = "\r\u001b[2K";
+  private static final long PLAIN_EVERY_MS = 2_000;
+
+  private static final Report<HandlerTally> TALLIES =
+      Report.of("handler", HandlerTally::handler)
+          .with("delivered", HandlerTally::delivered)
+          .with("handled", HandlerTally::handled)
+          .with("retried", HandlerTally::retried)
+          .with("cancelled", HandlerTally::cancelled)
+          .with("dead", HandlerTally::dead)
+          .with("lost", HandlerTally::lost)
+          .with("duplicated", HandlerTally::duplicated)
+          .with("median_ms", HandlerTally::medianMs);
+
+  private final Console console;
+  private boolean hasLiveLine;
+  private long toldMs = -PLAIN_EVERY_MS;
+
+  DemoScreen(Console console) {
+    this.console = console;
+  }
+
+  @Override
+  public void step(String text) {
+    eraseLiveLine();
+    console.print("• " + text);
+    console.out().flush();
+  }
+
+  @Override
+  public void progress(DemoProgress progress) {
+    String line = line(progress);
+    if (console.isTerminal()) {
+      console.out().print(ERASE_LINE + line);
+      hasLiveLine = true;
+    } else if (progress.elapsed().toMillis() - toldMs >= PLAIN_EVERY_MS) {
+      toldMs = progress.elapsed().toMillis();
+      console.print(line);
+    }
+    console.out().flush();
+  }
+
+  private static String line(DemoProgress progress) {
+    return "  %4.1f s  emitted %d  handled %d  waiting %d  retrying %d  dead %d  workers %d  silent %d"
+        .formatted(
+            progress.elapsed().toMillis() / 1000.0,
+            progress.emitted(),
+            progress.handled(),
+            progress.waiting(),
+            progress.retrying(),
+            progress.dead(),
+            progress.workers(),
+            progress.silent());
+  }
+
+  private void eraseLiveLine() {
+    if (hasLiveLine) {
+      console.out().print(ERASE_LINE);
+      hasLiveLine = false;
+    }
+  }
+
+  /** The summary, and where to look next. */
+  void end(DemoResult result, Path directory) {
+    eraseLiveLine();
+    console.print("");
+    console.print(TALLIES.table(result.handlers()));
+    console.print("");
+    row("emitted", events(result));
+    row("killed -9", result.killed() + ", with a burst of tasks in its hands");
+    row(
+        "effects",
+        "%d made by demo-effects; %d missing, %d doubled"
+            .formatted(
+                result.effects().made(), result.effects().missing(), result.effects().doubled()));
+    row(
+        "silent worker",
+        result.alertId().isEmpty() ? "NO ALERT" : "one alert: " + result.alertId());
+    row("retried", Long.toString(sum(result, HandlerTally::retried)));
+    row("dead", sum(result, HandlerTally::dead) + " (on purpose: their handler always fails)");
+    row("lost", Long.toString(result.lost()));
+    row("duplicated", Long.toString(result.duplicated()));
+    row("stuck", Long.toString(result.stuck()));
+    console.print("");
+    console.print(verdict(result));
+    next(result, directory);
+  }
+
+  private static String events(DemoResult result) {
+    return "%d by the fleet, %d by handlers and schedules; %d more were rolled back"
+        .formatted(
+            result.events().emitted(), result.events().caused(), result.events().rolledBack());
+  }
+
+  private static long sum(DemoResult result, java.util.function.ToLongFunction<HandlerTally> part) {
+    return result.handlers().stream().mapToLong(part).sum();
+  }
+
+  private void row(String name, String value) {
+    console.print("%-14s %s".formatted(name, value));
+  }
+
+  private static String verdict(DemoResult result) {
+    if (result.isAsPromised()) {
+      return "As promised, in %.1f s.".formatted(result.duration().toMillis() / 1000.0);
+    }
+    return "NOT as promised; the workers' logs are in " + result.logs();
+  }
+
+  private void next(DemoResult result, Path directory) {
+    String at = "./cortex --data-dir " + directory;
+    console.print("");
+    console.print("Where to look next:");
+    for (String command :
+        List.of(
+            at + " status",
+            at + " trace " + (result.alertId().isEmpty() ? "EVENT-ID" : result.alertId()),
+            at + " dead-letters demo-effects",
+            at + " events --type 'learning.*'",
+            "eval \"$(" + at + " database)\"; psql -c 'select * from fleet.workers'")) {
+      console.print("  " + command);
+    }
+  }
+}

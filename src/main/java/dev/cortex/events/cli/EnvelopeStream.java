@@ -1,0 +1,127 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.event.Envelope;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.outbox.Outbox;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import javax.sql.DataSource;
+
+/**
+ * Emits envelopes as they come in, one to a line. Each line has a fate of its own: a bad one is
+ * reported with its number, a good one committed and its id printed, by the chunk or as soon as the
+ * input pauses. What is printed is durable.
+ */
+final class EnvelopeStream {
+  private static final int CHUNK = 500;
+
+  /** Of many large ones a chunk holds fewer. */
+  private static final long CHUNK_BYTES = 8L * 1024 * 1024;
+
+  /** Without a line for so long, what is there is committed. */
+  private static final long PAUSE_MS = 20;
+
+  /** A good envelope and where it stood. */
+  private record Numbered(long line, EventDraft draft) {}
+
+  private final Console console;
+  private final DataSource database;
+  private final Outbox outbox = new Outbox();
+  private final List<Numbered> chunk = new ArrayList<>();
+  private long chunkBytes;
+  private long rejected;
+
+  EnvelopeStream(Console console, DataSource database) {
+    this.console = console;
+    this.database = database;
+  }
+
+  /**
+   * Reads to the end.
+   *
+   * @return how many lines were rejected
+   */
+  long emitAll() throws SQLException, InterruptedException {
+    InputLines lines = InputLines.of(console.in());
+    try (Connection connection = database.getConnection()) {
+      connection.setAutoCommit(false);
+      boolean hasEnded = false;
+      while (!hasEnded) {
+        Optional<InputLines.Line> next = lines.next(PAUSE_MS, TimeUnit.MILLISECONDS);
+        if (next.isEmpty()) {
+          emitChunk(connection);
+        } else if (next.get() instanceof InputLines.Text text) {
+          take(text, connection);
+        } else {
+          emitChunk(connection);
+          failUnread(next.get());
+          hasEnded = true;
+        }
+      }
+    }
+    return rejected;
+  }
+
+  private static void failUnread(InputLines.Line last) {
+    if (last instanceof InputLines.Broken broken) {
+      throw new UncheckedIOException(new IOException("standard input", broken.error()));
+    }
+  }
+
+  private void take(InputLines.Text line, Connection connection) throws SQLException {
+    try {
+      if (!line.isBlank()) {
+        chunk.add(new Numbered(line.number(), Envelope.read(line.bytes())));
+        chunkBytes += line.bytes().length;
+      }
+    } catch (InvalidEventException e) {
+      reject(line.number(), e);
+    }
+    if (chunk.size() >= CHUNK || chunkBytes >= CHUNK_BYTES) {
+      emitChunk(connection);
+    }
+  }
+
+  private void emitChunk(Connection connection) throws SQLException {
+    if (chunk.isEmpty()) {
+      return;
+    }
+    try {
+      List<String> ids = outbox.emitAll(connection, chunk.stream().map(Numbered::draft).toList());
+      connection.commit();
+      ids.forEach(console::print);
+    } catch (InvalidEventException e) {
+      connection.rollback();
+      emitEach(connection);
+    }
+    chunk.clear();
+    chunkBytes = 0;
+    console.out().flush();
+  }
+
+  /** One by one, to find out which of them the database refuses. */
+  private void emitEach(Connection connection) throws SQLException {
+    for (Numbered one : chunk) {
+      try {
+        String id = outbox.emit(connection, one.draft());
+        connection.commit();
+        console.print(id);
+      } catch (InvalidEventException e) {
+        connection.rollback();
+        reject(one.line(), e);
+      }
+    }
+  }
+
+  private void reject(long line, InvalidEventException refusal) {
+    rejected++;
+    console.remark("line " + line + ": " + ErrorReport.message(refusal));
+  }
+}

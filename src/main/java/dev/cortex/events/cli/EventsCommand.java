@@ -1,0 +1,120 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.event.Priority;
+import dev.cortex.events.operate.EventFilter;
+import dev.cortex.events.operate.LoggedEvent;
+import dev.cortex.events.operate.Operations;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.function.Predicate;
+import javax.sql.DataSource;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
+
+@Command(
+    name = "events",
+    description = {
+      "Print the log as JSON, one event to a line.",
+      "What `tail -f events.jsonl` was: `cortex events --follow | jq .`"
+    })
+final class EventsCommand implements Callable<Integer> {
+  private static final Duration LOOK = Duration.ofMillis(250);
+
+  /** Lines between two looks at whether anybody still reads. */
+  private static final int FLUSH = 200;
+
+  @ParentCommand private Cortex cortex;
+
+  @Option(
+      names = "--type",
+      paramLabel = "PATTERN",
+      description = "Only this type, or a family such as security.*")
+  private Optional<String> type;
+
+  @Option(names = "--source", paramLabel = "SOURCE", description = "Only from this source.")
+  private Optional<String> source;
+
+  @Option(names = "--correlation", paramLabel = "ID", description = "Only of this correlation.")
+  private Optional<String> correlation;
+
+  @Option(
+      names = "--priority",
+      paramLabel = "P",
+      description = "Only of this priority: critical, high, medium or low.")
+  private Optional<String> priority;
+
+  @Option(
+      names = "--since",
+      paramLabel = "T",
+      description = "Only received then or later: 2025-12-01T22:54:20Z, or 15m, 2h, 7d ago.")
+  private Optional<String> since;
+
+  @Option(names = "--limit", paramLabel = "N", description = "End after so many.")
+  private Optional<Long> limit;
+
+  @Option(
+      names = {"-f", "--follow"},
+      description = "Go on with what is committed from now on (or since T), until interrupted.")
+  private boolean follow;
+
+  private long printed;
+
+  /** As with every question, although every line is JSON in any case. */
+  @Option(names = "--json", hidden = true)
+  void takeJson(boolean json) {}
+
+  @Override
+  public Integer call() throws SQLException {
+    if (limit.isPresent() && limit.get() < 1) {
+      throw cortex.wrong("--limit must be at least 1, was " + limit.get());
+    }
+    try (Installation installation = cortex.open()) {
+      DataSource source = installation.connection(Role.AUDITOR);
+      EventFilter filter = filter(source);
+      Operations operations = Operations.on(source);
+      Predicate<LoggedEvent> printer = event -> print(event.line());
+      if (follow) {
+        operations.follow(filter, LOOK, printer);
+      } else {
+        operations.events(filter, printer);
+      }
+    }
+    return 0;
+  }
+
+  private EventFilter filter(DataSource database) throws SQLException {
+    EventFilter filter = EventFilter.all();
+    filter = type.isPresent() ? filter.withType(type.get()) : filter;
+    filter = source.isPresent() ? filter.withSource(source.get()) : filter;
+    filter = correlation.isPresent() ? filter.withCorrelationId(correlation.get()) : filter;
+    filter = priority.isPresent() ? filter.withPriority(Priority.of(priority.get())) : filter;
+    return since.isPresent() ? filter.withSince(beginning(since.get(), database)) : filter;
+  }
+
+  private Instant beginning(String text, DataSource database) throws SQLException {
+    Optional<Moment> moment = Moment.parse(text);
+    if (moment.isEmpty()) {
+      throw cortex.wrong(
+          "--since must be a time such as 2025-12-01T22:54:20Z, or 15m, 2h or 7d, was " + text);
+    }
+    return moment.get().needsNow()
+        ? moment.get().from(Installation.now(database))
+        : moment.get().from(Instant.EPOCH);
+  }
+
+  /** False when enough is printed, or when nobody reads any more. */
+  private boolean print(String line) {
+    Console console = cortex.console();
+    console.print(console.isTerminal() ? Inert.json(line) : line);
+    printed++;
+    if (limit.isPresent() && printed >= limit.get()) {
+      return false;
+    }
+    boolean look = follow || printed % FLUSH == 0;
+    return !look || !console.out().checkError();
+  }
+}

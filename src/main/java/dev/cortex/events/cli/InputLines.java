@@ -1,0 +1,108 @@
+package dev.cortex.events.cli;
+
+import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.util.Optional;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * The lines of a stream, read ahead by a thread of their own, so that whoever takes them can notice
+ * a pause. A reader that is slower than the stream holds the stream up: what is read ahead is
+ * bounded.
+ */
+final class InputLines {
+  private static final int LINES_AHEAD = 16;
+
+  /** More than an envelope may have; of a longer line the beginning is enough to refuse it. */
+  private static final int MAX_LINE_BYTES = 33 * 1024 * 1024;
+
+  /** What the stream gives. */
+  sealed interface Line {}
+
+  /** A line, counted from 1, without its end. */
+  static final class Text implements Line {
+    private final long number;
+    private final byte[] bytes;
+
+    private Text(long number, byte[] bytes) {
+      this.number = number;
+      this.bytes = bytes;
+    }
+
+    long number() {
+      return number;
+    }
+
+    byte[] bytes() {
+      return bytes;
+    }
+
+    boolean isBlank() {
+      for (byte b : bytes) {
+        if (b != ' ' && b != '\t' && b != '\r') {
+          return false;
+        }
+      }
+      return true;
+    }
+  }
+
+  /** There is no more. */
+  record End() implements Line {}
+
+  /** There may be more, which cannot be read. */
+  record Broken(IOException error) implements Line {}
+
+  private final InputStream in;
+  private final BlockingQueue<Line> ahead = new ArrayBlockingQueue<>(LINES_AHEAD);
+
+  private InputLines(InputStream in) {
+    this.in = new BufferedInputStream(in, 64 * 1024);
+  }
+
+  static InputLines of(InputStream in) {
+    InputLines lines = new InputLines(in);
+    Thread reader = new Thread(lines::readAhead, "cortex-input");
+    reader.setDaemon(true);
+    reader.start();
+    return lines;
+  }
+
+  /** The next line; empty when none has come within the time. */
+  Optional<Line> next(long time, TimeUnit unit) throws InterruptedException {
+    return Optional.ofNullable(ahead.poll(time, unit));
+  }
+
+  private void readAhead() {
+    try {
+      ahead.put(readAll());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private Line readAll() throws InterruptedException {
+    ByteArrayOutputStream line = new ByteArrayOutputStream();
+    long number = 1;
+    try {
+      for (int next = in.read(); next >= 0; next = in.read()) {
+        if (next == '\n') {
+          ahead.put(new Text(number++, line.toByteArray()));
+          line.reset();
+        } else if (line.size() < MAX_LINE_BYTES) {
+          line.write(next);
+        }
+      }
+    } catch (IOException e) {
+      return new Broken(e);
+    }
+    if (line.size() > 0) {
+      ahead.put(new Text(number, line.toByteArray()));
+    }
+    return new End();
+  }
+}

@@ -1,0 +1,38 @@
+package dev.cortex.events.cli;
+
+import java.io.FileDescriptor;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+
+/** Where the process begins. */
+public final class Main {
+  private static final String LOG_CONFIGURATION = "logback.configurationFile";
+
+  private Main() {}
+
+  /** Runs one command and ends the process with its exit status. */
+  public static void main(String[] args) {
+    if (System.getProperty(LOG_CONFIGURATION) == null) {
+      // Before anything asks for a logger.
+      System.setProperty(LOG_CONFIGURATION, "dev/cortex/events/cli/logback.xml");
+    }
+    Console console =
+        new Console(
+            new FileInputStream(FileDescriptor.in),
+            writer(FileDescriptor.out),
+            writer(FileDescriptor.err),
+            Boolean.getBoolean("cortex.terminal"),
+            System.getenv());
+    int status = Cortex.run(console, args);
+    console.out().flush();
+    console.err().flush();
+    System.exit(status);
+  }
+
+  /** UTF-8, whatever the locale says; flushed by whoever wants to be seen at once. */
+  private static PrintWriter writer(FileDescriptor descriptor) {
+    return new PrintWriter(new FileOutputStream(descriptor), false, StandardCharsets.UTF_8);
+  }
+}

@@ -1,0 +1,54 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.operate.Operations;
+import dev.cortex.events.operate.TypeMove;
+import java.sql.SQLException;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+
+@Command(
+    name = "pause",
+    description =
+        "Hold back the deliveries of a handler or of an event type; what runs is finished.")
+final class PauseCommand implements Callable<Integer> {
+  @ParentCommand private Cortex cortex;
+
+  @Parameters(paramLabel = "HANDLER", arity = "0..1", description = "Its name; or --type.")
+  private Optional<String> handler;
+
+  @Option(names = "--type", paramLabel = "T", description = "An event type, for all its handlers.")
+  private Optional<String> type;
+
+  @Option(
+      names = "--reason",
+      required = true,
+      paramLabel = "TEXT",
+      description = "Why; recorded with your login.")
+  private String reason;
+
+  @Override
+  public Integer call() throws SQLException {
+    if (handler.isPresent() == type.isPresent()) {
+      throw cortex.wrong("either HANDLER or --type must be given");
+    }
+    try (Installation installation = cortex.open()) {
+      pause(installation.operations(Role.OPERATOR));
+    }
+    return 0;
+  }
+
+  private void pause(Operations operations) {
+    if (handler.isPresent()) {
+      operations.pauseHandler(handler.get(), reason);
+      cortex.console().print("paused");
+    } else {
+      TypeMove move = operations.pauseType(type.orElseThrow(), reason);
+      String rest = move.settled() ? "" : "; the workers move the rest";
+      cortex.console().print("paused, deliveries moved: " + move.moved() + rest);
+    }
+  }
+}

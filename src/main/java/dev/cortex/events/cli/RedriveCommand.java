@@ -1,0 +1,45 @@
+package dev.cortex.events.cli;
+
+import java.sql.SQLException;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+
+@Command(
+    name = "redrive",
+    description = "Make dead letters of a handler available again, the oldest first.")
+final class RedriveCommand implements Callable<Integer> {
+  @ParentCommand private Cortex cortex;
+
+  @Parameters(paramLabel = "HANDLER", description = "Its name.")
+  private String handler;
+
+  @Option(names = "--type", paramLabel = "T", description = "Only of this type.")
+  private Optional<String> type;
+
+  @Option(
+      names = "--limit",
+      paramLabel = "N",
+      defaultValue = "1000",
+      description = "How many at most, up to 10,000; ${DEFAULT-VALUE} unless given.")
+  private int limit;
+
+  @Option(
+      names = "--reason",
+      required = true,
+      paramLabel = "TEXT",
+      description = "Why; recorded with your login.")
+  private String reason;
+
+  @Override
+  public Integer call() throws SQLException {
+    try (Installation installation = cortex.open()) {
+      int redriven = installation.operations(Role.OPERATOR).redrive(handler, type, limit, reason);
+      cortex.console().print("redriven " + redriven);
+    }
+    return 0;
+  }
+}

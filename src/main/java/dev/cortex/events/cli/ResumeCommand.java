@@ -1,0 +1,53 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.operate.Operations;
+import dev.cortex.events.operate.TypeMove;
+import java.sql.SQLException;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+
+@Command(
+    name = "resume",
+    description = "Give the deliveries of a paused handler or event type back.")
+final class ResumeCommand implements Callable<Integer> {
+  @ParentCommand private Cortex cortex;
+
+  @Parameters(paramLabel = "HANDLER", arity = "0..1", description = "Its name; or --type.")
+  private Optional<String> handler;
+
+  @Option(names = "--type", paramLabel = "T", description = "An event type, for all its handlers.")
+  private Optional<String> type;
+
+  @Option(
+      names = "--reason",
+      required = true,
+      paramLabel = "TEXT",
+      description = "Why; recorded with your login.")
+  private String reason;
+
+  @Override
+  public Integer call() throws SQLException {
+    if (handler.isPresent() == type.isPresent()) {
+      throw cortex.wrong("either HANDLER or --type must be given");
+    }
+    try (Installation installation = cortex.open()) {
+      resume(installation.operations(Role.OPERATOR));
+    }
+    return 0;
+  }
+
+  private void resume(Operations operations) {
+    if (handler.isPresent()) {
+      operations.resumeHandler(handler.get(), reason);
+      cortex.console().print("resumed");
+    } else {
+      TypeMove move = operations.resumeType(type.orElseThrow(), reason);
+      String rest = move.settled() ? "" : "; the workers move the rest";
+      cortex.console().print("resumed, deliveries moved: " + move.moved() + rest);
+    }
+  }
+}

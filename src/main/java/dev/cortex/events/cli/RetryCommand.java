@@ -1,0 +1,38 @@
+package dev.cortex.events.cli;
+
+import java.sql.SQLException;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+
+@Command(
+    name = "retry",
+    description = "Make a retrying or dead delivery available now, and print what it is then.")
+final class RetryCommand implements Callable<Integer> {
+  @ParentCommand private Cortex cortex;
+
+  @Parameters(index = "0", paramLabel = "EVENT-ID", description = "The public id of an event.")
+  private String eventId;
+
+  @Parameters(index = "1", paramLabel = "HANDLER", description = "The handler that it failed in.")
+  private String handler;
+
+  @Option(
+      names = "--reason",
+      required = true,
+      paramLabel = "TEXT",
+      description = "Why; recorded with your login.")
+  private String reason;
+
+  @Override
+  public Integer call() throws SQLException {
+    try (Installation installation = cortex.open()) {
+      cortex
+          .console()
+          .print(installation.operations(Role.OPERATOR).retry(eventId, handler, reason).label());
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,120 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.CortexEvents;
+import dev.cortex.events.demo.DemoHandlers;
+import dev.cortex.events.fleet.FleetHandlers;
+import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.telemetry.Telemetry;
+import dev.cortex.events.worker.Worker;
+import dev.cortex.events.worker.WorkerOptions;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
+
+@Command(
+    name = "worker",
+    description = {
+      "Run Cortex's handlers and schedules until told to stop.",
+      "Any number may run, here and elsewhere. SIGTERM or Ctrl-C: finish what runs, or give it back after"
+          + " the grace time, and exit with 0; a second one gives it back at once. Waits for a database that"
+          + " is away, for as long as it takes."
+    })
+final class WorkerCommand implements Callable<Integer> {
+  private static final Duration LOOK = Duration.ofMillis(100);
+
+  @ParentCommand private Cortex cortex;
+
+  @Option(
+      names = "--slots",
+      paramLabel = "N",
+      description = "How many batches it runs at once, each on a connection; 4 unless given.")
+  private Optional<Integer> slots;
+
+  @Option(names = "--drain", description = "End when nothing is due any more.")
+  private boolean drain;
+
+  @Option(
+      names = "--name",
+      paramLabel = "NAME",
+      description = "What it is called in the views; host and process unless given.")
+  private Optional<String> name;
+
+  @Option(
+      names = "--grace",
+      paramLabel = "S",
+      description = "Seconds to finish in when told to stop; 30 unless given.")
+  private Optional<Integer> grace;
+
+  @Option(names = "--demo-handlers", hidden = true, description = "What `cortex demo` adds.")
+  private boolean demoHandlers;
+
+  @Override
+  public Integer call() throws SQLException, InterruptedException {
+    if (System.getProperty("cortex.log") == null) {
+      System.setProperty("cortex.log", "INFO"); // its life, on standard error
+    }
+    WorkerOptions options = options();
+    try (StopSignals stop = StopSignals.listen();
+        Installation installation = cortex.reach().migrated()) {
+      Optional<Worker> worker =
+          start(installation.as(Role.WORKER).withTelemetry(Telemetry.toLog()), options, stop);
+      if (worker.isPresent()) {
+        stop.onSecond(worker.get()::giveBack);
+        await(worker.get(), stop);
+        worker.get().close();
+      }
+    }
+    return 0;
+  }
+
+  private WorkerOptions options() {
+    try {
+      WorkerOptions options = WorkerOptions.defaults();
+      options = slots.isPresent() ? options.withSlots(slots.get()) : options;
+      options = name.isPresent() ? options.withName(name.get()) : options;
+      return grace.isPresent() ? options.withGracePeriod(Duration.ofSeconds(grace.get())) : options;
+    } catch (IllegalArgumentException e) {
+      throw cortex.wrong(e.getMessage());
+    }
+  }
+
+  /** Empty when told to stop before the database was there. */
+  private Optional<Worker> start(CortexEvents events, WorkerOptions options, StopSignals stop)
+      throws SQLException, InterruptedException {
+    stop.onFirst(Thread.currentThread()::interrupt);
+    try {
+      return Optional.of(events.work(handlers(), options));
+    } catch (InterruptedException e) {
+      if (stop.isAsked()) {
+        return Optional.empty();
+      }
+      throw e;
+    } finally {
+      stop.onFirst(() -> {});
+    }
+  }
+
+  private List<HandlerDefinition> handlers() {
+    List<HandlerDefinition> handlers = new ArrayList<>(FleetHandlers.all());
+    if (demoHandlers) {
+      handlers.addAll(DemoHandlers.all());
+    }
+    return handlers;
+  }
+
+  private void await(Worker worker, StopSignals stop) throws InterruptedException {
+    if (!drain) {
+      stop.awaitAsked();
+      return;
+    }
+    while (!stop.isAsked() && !worker.awaitDrained(LOOK)) {
+      // looks at both in turn
+    }
+  }
+}

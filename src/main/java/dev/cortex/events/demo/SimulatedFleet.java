@@ -1,0 +1,162 @@
+package dev.cortex.events.demo;
+
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Json;
+import dev.cortex.events.event.Priority;
+import dev.cortex.events.outbox.Outbox;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+
+/**
+ * Workers and tasks that do not exist: they beat, one falls silent, they do tasks, some of which
+ * fail. Emits on one connection, a transaction a step, and enters what it emitted in the ledger.
+ */
+final class SimulatedFleet {
+  private static final int WORKERS = 8;
+  private static final int FAILED_OF_TEN = 2;
+  private static final List<String> TASK_TYPES =
+      List.of("implementation", "security", "documentation");
+  private static final List<String> MASTERS = List.of("development", "security", "inventory");
+  private static final List<String> ERRORS = List.of("timeout", "connection_error", "syntax_error");
+
+  private final Connection connection;
+  private final Ledger ledger;
+  private final String run;
+  private final Outbox outbox = new Outbox();
+
+  /** The same story every time. */
+  private final Random random = new Random(7);
+
+  private int tasks;
+
+  /**
+   * @param connection in a transaction of ours, not in auto-commit
+   * @param run what the names of this run's tasks begin with
+   */
+  SimulatedFleet(Connection connection, Ledger ledger, String run) {
+    this.connection = connection;
+    this.ledger = ledger;
+    this.run = run;
+  }
+
+  void startWorkers() throws SQLException {
+    List<EventDraft> drafts = new ArrayList<>();
+    for (int worker = 1; worker <= WORKERS; worker++) {
+      drafts.add(fromWorker("worker.started", worker));
+    }
+    commit(drafts);
+  }
+
+  /** All of them, or all but the one that falls silent. */
+  void beat(boolean isOneSilent) throws SQLException {
+    List<EventDraft> drafts = new ArrayList<>();
+    for (int worker = 1; worker <= (isOneSilent ? WORKERS - 1 : WORKERS); worker++) {
+      drafts.add(fromWorker("worker.heartbeat", worker));
+    }
+    commit(drafts);
+  }
+
+  void stopWorkers() throws SQLException {
+    List<EventDraft> drafts = new ArrayList<>();
+    for (int worker = 1; worker <= WORKERS; worker++) {
+      drafts.add(fromWorker("worker.completed", worker));
+    }
+    commit(drafts);
+  }
+
+  /** Tasks from their creation to their end. */
+  void doTasks(int count) throws SQLException {
+    List<EventDraft> drafts = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      drafts.addAll(task());
+    }
+    commit(drafts);
+  }
+
+  /** Tasks whose transaction is rolled back: they never existed. */
+  void doTasksInVain(int count) throws SQLException {
+    List<EventDraft> drafts = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      drafts.addAll(task());
+    }
+    List<String> ids = outbox.emitAll(connection, drafts);
+    connection.rollback();
+    ledger.rolledBack(ids);
+  }
+
+  void askForStaleCheck() throws SQLException {
+    commit(List.of(EventDraft.of("worker.stale_check_requested", "demo")));
+  }
+
+  /** Twice, since there is at most one cycle a day, whoever asks. */
+  void askForLearning(String date) throws SQLException {
+    EventDraft request =
+        EventDraft.of("learning.cycle_requested", "demo")
+            .withPayload(Json.of(Map.of("date", date, "cycle_type", "daily")));
+    commit(List.of(request, request));
+  }
+
+  void askForCleanup() throws SQLException {
+    commit(
+        List.of(
+            EventDraft.of("system.cleanup_needed", "demo")
+                .withPayload(Json.of(Map.of("reason", "demo")))));
+  }
+
+  private List<EventDraft> task() {
+    String id = run + "-task-" + ++tasks;
+    boolean isFailed = random.nextInt(10) < FAILED_OF_TEN;
+    int worker = 1 + random.nextInt(WORKERS);
+    Map<String, Object> payload = new LinkedHashMap<>();
+    payload.put("task_id", id);
+    payload.put("task_type", TASK_TYPES.get(random.nextInt(TASK_TYPES.size())));
+    payload.put("master", MASTERS.get(random.nextInt(MASTERS.size())));
+    payload.put("worker_id", name(worker));
+    Json facts = Json.of(payload);
+    payload.put("duration_ms", 200 + random.nextInt(5_000));
+    if (isFailed) {
+      payload.put("error_type", ERRORS.get(random.nextInt(ERRORS.size())));
+    }
+    failures(tasks).ifPresent(failures -> payload.put(DemoHandlers.FAILURES, failures));
+    Json end = Json.of(payload);
+    return List.of(
+        ofTask("task.created", "demo", id, facts),
+        ofTask("task.assigned", "demo", id, facts),
+        ofTask(isFailed ? "task.failed" : "task.completed", name(worker), id, end)
+            .withPriority(isFailed ? Priority.HIGH : Priority.MEDIUM));
+  }
+
+  /** Every 11th task's handler fails once or twice, every 97th's for good. */
+  private static java.util.Optional<String> failures(int task) {
+    if (task % 97 == 0) {
+      return java.util.Optional.of(Integer.toString(DemoHandlers.MAX_ATTEMPTS));
+    }
+    return task % 11 == 0
+        ? java.util.Optional.of(Integer.toString(1 + task % 2))
+        : java.util.Optional.empty();
+  }
+
+  private static EventDraft ofTask(String type, String source, String id, Json payload) {
+    return EventDraft.of(type, source).withCorrelationId(id).withPayload(payload);
+  }
+
+  private static EventDraft fromWorker(String type, int worker) {
+    return EventDraft.of(type, name(worker))
+        .withPayload(Json.of(Map.of("worker_id", name(worker), "status", "active")));
+  }
+
+  private static String name(int worker) {
+    return "simulated-worker-" + worker;
+  }
+
+  private void commit(List<EventDraft> drafts) throws SQLException {
+    List<String> ids = outbox.emitAll(connection, drafts);
+    connection.commit();
+    ledger.committed(ids);
+  }
+}

@@ -1,0 +1,210 @@
+package dev.cortex.events.documentation;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.database.DatabaseAddress;
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * The SQL of the documents runs as it stands, as the role that its first line names. Each block is
+ * a transaction that is rolled back.
+ */
+@ExtendWith(PostgresExtension.class)
+class RunbooksTest {
+  private static final Path ROOT = Path.of(System.getProperty("project.basedir", "."));
+  private static final Path RUNBOOKS = ROOT.resolve("ops/runbooks");
+  private static final String FENCE = "```";
+  private static final String ROLE_LINE = "-- as (auditor|operator|emitter|worker|owner)";
+
+  /** What the documents speak of: a handler, an event that is dead in it, a worker. */
+  private static final String SEED =
+      """
+      insert into cortex.event_types (type) values ('task.failed') on conflict do nothing;
+      select cortex.register_handler('task-board', 'transactional', 20::smallint, '30 seconds', '{task.failed}');
+      select cortex.emit('task.failed', 'worker-7', '{}', event_id => 'evt_20251201_165420_3dc39e75a77d');
+      insert into cortex.workers (name, version, stopped_at, vanished) values ('host-7:4711', '1', now(), true);
+      update cortex.deliveries set run_at = 'infinity', attempt = 20;
+      insert into cortex.attempts (event, event_at, started_at, worker_id, outcome, handler_id, generation, attempt, reason, error)
+      select d.event, d.event_at, now(), 1, 'dead', d.handler_id, 0, 20, 'handler_failed', 'no board' from cortex.deliveries d;
+      """;
+
+  /** A block of SQL as the documents have it. */
+  record Block(String where, String sql) {
+    String role() {
+      return sql.lines().findFirst().orElse("").replace("-- as ", "");
+    }
+
+    @Override
+    public String toString() {
+      return where;
+    }
+  }
+
+  private final TestDatabase database;
+
+  RunbooksTest(TestDatabase database) {
+    this.database = database;
+  }
+
+  @BeforeAll
+  static void what_the_documents_speak_of(TestDatabase database) throws SQLException {
+    try (Connection connection = database.connection();
+        Statement statement = connection.createStatement()) {
+      statement.execute(SEED);
+    }
+  }
+
+  static List<Block> every_block_with_a_role() throws IOException {
+    return documents().stream()
+        .flatMap(document -> blocks(document).stream())
+        .filter(block -> block.sql().startsWith("-- as "))
+        .toList();
+  }
+
+  @ParameterizedTest
+  @MethodSource("every_block_with_a_role")
+  void a_block_runs_as_the_role_that_it_names(Block block) throws SQLException {
+    DatabaseAddress address =
+        block.role().equals("owner")
+            ? database.address()
+            : database.address("cortex_" + block.role());
+    try (Connection connection = address.dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      connection.setAutoCommit(false);
+      statement.execute(block.sql());
+      connection.rollback();
+    }
+  }
+
+  @Test
+  void the_query_for_the_wake_up_lock_sees_who_sleeps() throws SQLException {
+    try (Connection sleeper = database.connection();
+        Statement lock = sleeper.createStatement()) {
+      lock.execute("select pg_advisory_lock(cortex.wake_key())");
+      List<Block> blocks = blocks(RUNBOOKS.resolve("wake-up.md"));
+      assertThat(column(blocks.get(0), "mode")).containsExactly("exclusive");
+    }
+  }
+
+  @Test
+  void the_query_for_workers_sees_who_lives() throws SQLException {
+    try (Connection worker = database.connection();
+        Statement statement = worker.createStatement()) {
+      statement.execute(
+          "insert into cortex.workers (name, version) values ('host-8:1', '1'), ('host-8:2', '1')");
+      statement.execute(
+          """
+          select pg_advisory_lock(cortex.worker_lock_class(), worker_id)
+            from cortex.workers where name = 'host-8:2'
+          """);
+      List<Block> blocks = blocks(RUNBOOKS.resolve("oldest-due.md"));
+      assertThat(column(blocks.get(1), "lives")).containsExactly("f", "t");
+    }
+  }
+
+  @Test
+  void the_query_for_partitions_sees_the_end_of_the_last_one() throws SQLException {
+    List<Block> blocks = blocks(RUNBOOKS.resolve("partitions.md"));
+    assertThat(column(blocks.get(0), "last_ends_at")).hasSize(2).doesNotContainNull();
+  }
+
+  @Test
+  void every_block_of_a_runbook_names_a_role() throws IOException {
+    List<Block> blocks = runbooks().stream().flatMap(path -> blocks(path).stream()).toList();
+    assertThat(blocks)
+        .isNotEmpty()
+        .allSatisfy(
+            block -> assertThat(block.sql().lines().findFirst().orElse("")).matches(ROLE_LINE));
+  }
+
+  @Test
+  void a_runbook_has_a_sign_a_query_a_fix_and_a_check() throws IOException {
+    for (Path runbook : runbooks()) {
+      List<String> headings =
+          Files.readAllLines(runbook).stream().filter(line -> line.startsWith("## ")).toList();
+      assertThat(headings)
+          .as(runbook.toString())
+          .containsExactly("## Sign", "## Query", "## Fix", "## Check");
+    }
+  }
+
+  @Test
+  void every_runbook_is_in_the_table_of_alarms() throws IOException {
+    String table = Files.readString(ROOT.resolve("ops/README.md"));
+    assertThat(runbooks())
+        .allSatisfy(runbook -> assertThat(table).contains("(runbooks/" + runbook.getFileName()));
+  }
+
+  private List<String> column(Block block, String name) throws SQLException {
+    DatabaseAddress address = database.address("cortex_" + block.role());
+    try (Connection connection = address.dataSource().getConnection();
+        Statement statement = connection.createStatement();
+        ResultSet rows = statement.executeQuery(block.sql())) {
+      List<String> values = new ArrayList<>();
+      while (rows.next()) {
+        values.add(rows.getString(name));
+      }
+      return values;
+    }
+  }
+
+  private static List<Path> runbooks() throws IOException {
+    try (Stream<Path> files = Files.list(RUNBOOKS)) {
+      return files.sorted().toList();
+    }
+  }
+
+  private static List<Path> documents() throws IOException {
+    try (Stream<Path> operations = Files.walk(ROOT.resolve("ops"));
+        Stream<Path> documents = Files.list(ROOT.resolve("docs"))) {
+      return Stream.concat(operations, documents)
+          .filter(path -> path.toString().endsWith(".md"))
+          .sorted()
+          .toList();
+    }
+  }
+
+  /** The blocks of SQL in a document, in a list's indentation too. */
+  private static List<Block> blocks(Path document) {
+    List<Block> blocks = new ArrayList<>();
+    List<String> lines = lines(document);
+    for (int i = 0; i < lines.size(); i++) {
+      if (lines.get(i).strip().equals(FENCE + "sql")) {
+        List<String> sql =
+            lines.subList(i + 1, lines.size()).stream()
+                .takeWhile(line -> !line.strip().equals(FENCE))
+                .toList();
+        String text = sql.stream().collect(Collectors.joining("\n")).stripIndent();
+        blocks.add(new Block(document.getFileName() + ":" + (i + 2), text));
+        i += sql.size() + 1;
+      }
+    }
+    return blocks;
+  }
+
+  private static List<String> lines(Path document) {
+    try {
+      return Files.readAllLines(document);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}
