@@ -83,13 +83,14 @@ final class BatchRunner {
 
   private void handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException {
-    slot.begin(queue.handlerId(), claimed, connection);
+    slot.begin(queue, claimed, connection);
     try {
       if (claimed.size() == 1) {
         solo.runLocked(connection, queue, claimed.get(0));
       } else if (!handleTogether(connection, queue, claimed)) {
         connection.rollback();
         for (Delivery delivery : claimed) {
+          slot.begin(queue, List.of(delivery), connection);
           solo.run(connection, queue, delivery);
         }
       }

@@ -107,7 +107,16 @@ sealed interface Verdict {
         return "SQLSTATE " + message.getSQLState() + ": " + message.getMessage();
       }
     }
-    return error.getClass().getName() + ": " + error.getMessage();
+    return error.getClass().getName() + ": " + message(error);
+  }
+
+  /** The message is a stranger's code, which may fail as well. */
+  private static String message(Throwable error) {
+    try {
+      return String.valueOf(error.getMessage());
+    } catch (RuntimeException e) {
+      return "(its message cannot be read)";
+    }
   }
 
   private static SQLException sqlException(Throwable error) {
