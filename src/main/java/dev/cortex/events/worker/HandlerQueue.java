@@ -47,7 +47,7 @@ final class HandlerQueue {
     if (deliveries.size() == 1) {
       strikes.overran(deliveries.get(0));
     } else {
-      batchSize.clashed();
+      batchSize.clashed(definition.timeBudget());
     }
   }
 

@@ -79,12 +79,16 @@ final class SoloRunner {
     if (charge.isPresent()) {
       return record(connection, queue, delivery, charged(queue, delivery, charge.get()));
     }
+    long start = System.nanoTime();
     Savepoint beforeHandler = connection.setSavepoint();
     Verdict verdict = handle(connection, queue, delivery, beforeHandler);
     if (verdict instanceof Verdict.Done) {
+      Duration duration = Duration.ofNanos(System.nanoTime() - start);
+      queue.batchSize().succeeded(1, duration);
+      telemetry.record(new EngineEvent.BatchHandled(queue.name(), 1, duration));
       return true;
     } else if (verdict instanceof Verdict.Clash) {
-      queue.batchSize().clashed();
+      queue.batchSize().clashed(Duration.ofNanos(System.nanoTime() - start));
       return false;
     } else if (verdict instanceof Verdict.DatabaseGone gone) {
       queue.strikes().add(delivery);
