@@ -11,8 +11,8 @@ import java.util.regex.Pattern;
  * @param owner owns every object; migrations act as it
  * @param emitter may emit events
  * @param worker may claim, handle and acknowledge
- * @param auditor may read, with payloads masked
- * @param operator may retry, cancel, pause, replay and change settings
+ * @param auditor may read everything, payloads included
+ * @param operator may read everything, retry, redrive, cancel, pause, resume and import
  */
 public record RoleNames(
     String owner, String emitter, String worker, String auditor, String operator) {

@@ -22,7 +22,8 @@ import java.util.regex.Pattern;
  * @param retry what happens to failed deliveries
  * @param maxBatch the most events in one transaction, 1 to 10,000; the engine takes fewer where
  *     they take long or clash
- * @param timeBudget how long one transaction may run before it is ended and counted as failed
+ * @param timeBudget how long one transaction may run before its connection is cut: a batch is tried
+ *     again with fewer events, a single event is charged with the reason {@code time_budget}
  */
 public record HandlerDefinition(
     String name,

@@ -25,6 +25,9 @@ public sealed interface EngineEvent {
   /** A batch met a deadlock, a serialization failure or a lock timeout, and shrinks. */
   record BatchClashed(String handler, int events) implements EngineEvent {}
 
+  /** A batch ran longer than its handler's time budget, and its connection was cut. */
+  record BatchOverran(String handler, int events) implements EngineEvent {}
+
   /** An attempt did not end with done. */
   record AttemptSettled(
       String handler, String eventId, int attempt, String outcome, String reason, Duration delay)

@@ -22,6 +22,8 @@ final class LogTelemetry implements Telemetry {
       LOG.debug("batch_redone handler={} events={}", batch.handler(), batch.events());
     } else if (event instanceof EngineEvent.BatchClashed batch) {
       LOG.debug("batch_clashed handler={} events={}", batch.handler(), batch.events());
+    } else if (event instanceof EngineEvent.BatchOverran batch) {
+      LOG.warn("batch_overran handler={} events={}", batch.handler(), batch.events());
     } else if (event instanceof EngineEvent.AttemptSettled attempt) {
       settled(attempt);
     } else if (event instanceof EngineEvent.PartFailed failure) {

@@ -83,13 +83,14 @@ final class BatchRunner {
 
   private void handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException {
-    slot.begin(queue.handlerId(), claimed, connection);
+    slot.begin(queue, claimed, connection);
     try {
       if (claimed.size() == 1) {
         solo.runLocked(connection, queue, claimed.get(0));
       } else if (!handleTogether(connection, queue, claimed)) {
         connection.rollback();
         for (Delivery delivery : claimed) {
+          slot.begin(queue, List.of(delivery), connection);
           solo.run(connection, queue, delivery);
         }
       }
@@ -122,19 +123,20 @@ final class BatchRunner {
         telemetry.record(new EngineEvent.BatchHandled(queue.name(), claimed.size(), duration));
         return true;
       }
-      return redo(queue, claimed, verdict);
+      return redo(queue, claimed, verdict, start);
     } catch (SQLException e) {
-      return redo(queue, claimed, Verdict.ofError(e, 1, queue.definition().retry()));
+      return redo(queue, claimed, Verdict.ofError(e, 1, queue.definition().retry()), start);
     }
   }
 
-  private boolean redo(HandlerQueue queue, List<Delivery> claimed, Verdict verdict)
+  private boolean redo(HandlerQueue queue, List<Delivery> claimed, Verdict verdict, long start)
       throws SQLException {
+    Duration cost = Duration.ofNanos(System.nanoTime() - start);
     if (verdict instanceof Verdict.DatabaseGone gone) {
-      queue.batchSize().clashed();
+      queue.batchSize().clashed(cost);
       throw gone.error();
     } else if (verdict instanceof Verdict.Clash) {
-      queue.batchSize().clashed();
+      queue.batchSize().clashed(cost);
       telemetry.record(new EngineEvent.BatchClashed(queue.name(), claimed.size()));
     }
     telemetry.record(new EngineEvent.BatchRedone(queue.name(), claimed.size()));

@@ -16,8 +16,15 @@ final class BatchSize {
   /** A claim that weighs more takes memory that a small process may not have. */
   private static final long HEAVY_CHARACTERS = 8_000_000;
 
+  /**
+   * After a clash it grows again when this many times its cost have passed. A deadlock is noticed
+   * after a second: growing into the next one at once would leave time for little else.
+   */
+  private static final int CLASH_COST_FACTOR = 30;
+
   private final int maximum;
   private volatile int current;
+  private volatile long growsAgain = System.nanoTime();
 
   BatchSize(int maximum) {
     this.maximum = maximum;
@@ -31,6 +38,9 @@ final class BatchSize {
   /** A batch was committed. */
   void succeeded(int events, Duration duration) {
     int size = current;
+    if (duration.compareTo(LONG) <= 0 && System.nanoTime() - growsAgain < 0) {
+      return;
+    }
     if (duration.compareTo(LONG) > 0) {
       current = Math.max(1, Math.min(size, events) / 2);
     } else if (events >= size && size < maximum) {
@@ -45,8 +55,13 @@ final class BatchSize {
     }
   }
 
-  /** A batch met a rival, or the connection was lost under it. */
-  void clashed() {
+  /**
+   * A batch met a rival, overran, or lost its connection.
+   *
+   * @param cost how long it had run
+   */
+  void clashed(Duration cost) {
     current = Math.max(1, current / 2);
+    growsAgain = System.nanoTime() + cost.toNanos() * CLASH_COST_FACTOR;
   }
 }

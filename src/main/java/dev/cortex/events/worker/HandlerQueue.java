@@ -1,7 +1,9 @@
 package dev.cortex.events.worker;
 
+import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.handler.HandlerDefinition;
+import java.util.List;
 
 /**
  * One handler's queue as this process sees it: the definition, and what the process remembers of
@@ -38,6 +40,15 @@ final class HandlerQueue {
 
   BatchSize batchSize() {
     return batchSize;
+  }
+
+  /** A batch took longer than it may: the next one is smaller, and a single event is charged. */
+  void overran(List<Delivery> deliveries) {
+    if (deliveries.size() == 1) {
+      strikes.overran(deliveries.get(0));
+    } else {
+      batchSize.clashed(definition.timeBudget());
+    }
   }
 
   Strikes strikes() {

@@ -74,15 +74,21 @@ final class SoloRunner {
       throws SQLException {
     if (delivery.event().isEmpty()) {
       return record(connection, queue, delivery, Settlement.eventGone());
-    } else if (queue.strikes().isOut(delivery)) {
-      return record(connection, queue, delivery, databaseWentAway(queue, delivery));
     }
+    Optional<Strikes.Charge> charge = queue.strikes().out(delivery);
+    if (charge.isPresent()) {
+      return record(connection, queue, delivery, charged(queue, delivery, charge.get()));
+    }
+    long start = System.nanoTime();
     Savepoint beforeHandler = connection.setSavepoint();
     Verdict verdict = handle(connection, queue, delivery, beforeHandler);
     if (verdict instanceof Verdict.Done) {
+      Duration duration = Duration.ofNanos(System.nanoTime() - start);
+      queue.batchSize().succeeded(1, duration);
+      telemetry.record(new EngineEvent.BatchHandled(queue.name(), 1, duration));
       return true;
     } else if (verdict instanceof Verdict.Clash) {
-      queue.batchSize().clashed();
+      queue.batchSize().clashed(Duration.ofNanos(System.nanoTime() - start));
       return false;
     } else if (verdict instanceof Verdict.DatabaseGone gone) {
       queue.strikes().add(delivery);
@@ -130,12 +136,9 @@ final class SoloRunner {
         queue.definition().retry());
   }
 
-  private static Settlement databaseWentAway(HandlerQueue queue, Delivery delivery) {
+  private static Settlement charged(HandlerQueue queue, Delivery delivery, Strikes.Charge charge) {
     return Verdict.charge(
-        "database_gone",
-        "the database went away under the handler, time and again",
-        delivery.attempt() + 1,
-        queue.definition().retry());
+        charge.reason, charge.error, delivery.attempt() + 1, queue.definition().retry());
   }
 
   /** Rolls back what the handler did; false when the savepoint is gone with its transaction. */

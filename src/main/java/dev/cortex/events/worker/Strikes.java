@@ -4,6 +4,7 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.Delivery;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -13,10 +14,26 @@ import java.util.concurrent.locks.ReentrantLock;
  * <p>Thread-safe. Remembers the last thousand deliveries only.
  */
 final class Strikes {
+  /** Why a delivery is charged instead of run. */
+  enum Charge {
+    DATABASE_GONE("database_gone", "the database went away under the handler, time and again"),
+    TIME_BUDGET("time_budget", "the handler took longer than its time budget");
+
+    final String reason;
+    final String error;
+
+    Charge(String reason, String error) {
+      this.reason = reason;
+      this.error = error;
+    }
+  }
+
   /** This many in a row are nobody else's fault. */
   private static final int OUT = 5;
 
   private static final int REMEMBERED = 1_000;
+
+  private record Strike(int count, Charge charge) {}
 
   private record Key(long number, short generation) {
     static Key of(Delivery delivery) {
@@ -27,12 +44,12 @@ final class Strikes {
   private final ReentrantLock lock = new ReentrantLock();
 
   @GuardedBy("lock")
-  private final Map<Key, Integer> counts =
+  private final Map<Key, Strike> strikes =
       new LinkedHashMap<>() {
         private static final long serialVersionUID = 1L;
 
         @Override
-        protected boolean removeEldestEntry(Map.Entry<Key, Integer> eldest) {
+        protected boolean removeEldestEntry(Map.Entry<Key, Strike> eldest) {
           return size() > REMEMBERED;
         }
       };
@@ -41,21 +58,35 @@ final class Strikes {
   void add(Delivery delivery) {
     lock.lock();
     try {
-      counts.merge(Key.of(delivery), 1, Integer::sum);
+      strikes.merge(
+          Key.of(delivery),
+          new Strike(1, Charge.DATABASE_GONE),
+          (known, one) -> new Strike(known.count() + 1, known.charge()));
     } finally {
       lock.unlock();
     }
   }
 
-  /** Whether the delivery is to be charged instead of run; it starts anew after that. */
-  boolean isOut(Delivery delivery) {
+  /** This delivery, run alone, took longer than it may. */
+  void overran(Delivery delivery) {
     lock.lock();
     try {
-      boolean isOut = counts.getOrDefault(Key.of(delivery), 0) >= OUT;
-      if (isOut) {
-        counts.remove(Key.of(delivery));
+      strikes.put(Key.of(delivery), new Strike(OUT, Charge.TIME_BUDGET));
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Why the delivery is to be charged instead of run, if it is; it starts anew after that. */
+  Optional<Charge> out(Delivery delivery) {
+    lock.lock();
+    try {
+      Strike strike = strikes.get(Key.of(delivery));
+      if (strike == null || strike.count() < OUT) {
+        return Optional.empty();
       }
-      return isOut;
+      strikes.remove(Key.of(delivery));
+      return Optional.of(strike.charge());
     } finally {
       lock.unlock();
     }

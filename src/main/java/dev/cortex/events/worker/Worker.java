@@ -178,7 +178,7 @@ public final class Worker implements AutoCloseable {
   /** Gives back at once what is running, without waiting for the rest of the grace period. */
   public void giveBack() {
     for (Slot slot : slots) {
-      slot.running().ifPresent(running -> abort(running.connection()));
+      slot.running().ifPresent(Slot.Running::abort);
     }
     slotLoops.forEach(Loop::interrupt);
   }
@@ -192,14 +192,6 @@ public final class Worker implements AutoCloseable {
     if (!haveEnded) {
       giveBack();
       slotLoops.forEach(loop -> await(loop, LAST_WORDS));
-    }
-  }
-
-  private static void abort(Connection connection) {
-    try {
-      connection.abort(Runnable::run);
-    } catch (SQLException e) {
-      // It is gone already, and what it held is free.
     }
   }
 

@@ -131,7 +131,7 @@ final class WorkerStore {
     try (PreparedStatement statement = connection.prepareStatement(SHOW_SLOT)) {
       statement.setInt(1, workerId);
       statement.setShort(2, slot);
-      statement.setShort(3, running.handlerId());
+      statement.setShort(3, running.queue().handlerId());
       statement.setArray(
           4, connection.createArrayOf("bigint", running.numbers().toArray(new Long[0])));
       statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));

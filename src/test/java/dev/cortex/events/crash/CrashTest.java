@@ -36,6 +36,10 @@ class CrashTest {
   private static final int KILLS = Integer.getInteger("cortex.crash.kills", 12);
   private static final long SEED = Long.getLong("cortex.crash.seed", System.nanoTime());
   private static final int WORKERS = 3;
+
+  /** SQL, COPY, Java and the command line. */
+  private static final int SHARE = EVENTS / 4;
+
   private static final double SECONDS_PER_KILL = 0.7;
   private static final Duration PATIENCE = Duration.ofMinutes(5);
 
@@ -64,6 +68,15 @@ class CrashTest {
     }
     List<Path> ledgers = new ArrayList<>();
     List<Process> emitters = startEmitters(directory, ledgers);
+    Path cliLedger = directory.resolve("CLI.ledger");
+    ledgers.add(cliLedger);
+    CliEmitter cli =
+        CliEmitter.start(
+            url("crash_emitter_cli", "cortex_emitter"),
+            3 * SHARE,
+            4 * SHARE,
+            KILLS * SECONDS_PER_KILL,
+            cliLedger);
 
     long giveUp = System.nanoTime() + TimeUnit.SECONDS.toNanos(60 + 4L * KILLS);
     while (killedInHandler + killedAfterEffect < KILLS) {
@@ -73,6 +86,7 @@ class CrashTest {
     for (Process emitter : emitters) {
       assertThat(emitter.onExit().join().exitValue()).isZero();
     }
+    assertThat(cli.join()).isEqualTo(SHARE);
     await().atMost(PATIENCE).until(() -> count("select count(*) from cortex.deliveries") == 0);
     // The last to leave bury those who could not.
     await()
@@ -152,7 +166,6 @@ class CrashTest {
   private List<Process> startEmitters(Path directory, List<Path> ledgers) throws Exception {
     List<Process> emitters = new ArrayList<>();
     Entrance[] entrances = Entrance.values();
-    int share = EVENTS / entrances.length;
     for (int i = 0; i < entrances.length; i++) {
       boolean isWorker = entrances[i] == Entrance.JAVA;
       Path ledger = directory.resolve(entrances[i] + ".ledger");
@@ -162,8 +175,8 @@ class CrashTest {
                   CrashEmitter.class,
                   url("crash_emitter_" + i, isWorker ? "cortex_worker" : "cortex_emitter"),
                   entrances[i].name(),
-                  Integer.toString(i * share),
-                  Integer.toString((i + 1) * share),
+                  Integer.toString(i * SHARE),
+                  Integer.toString((i + 1) * SHARE),
                   Double.toString(KILLS * SECONDS_PER_KILL),
                   Long.toString(SEED + i),
                   ledger.toString())

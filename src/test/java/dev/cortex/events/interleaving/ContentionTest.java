@@ -90,10 +90,13 @@ class ContentionTest {
     assertThat(engine.number("select count(distinct event_id) from effects")).isEqualTo(400);
     assertThat(told).contains(new EngineEvent.BatchClashed("clashing", 100));
     // The batch halved, and the event that clashed once more when it was run alone halved it again.
-    assertThat(told.stream().filter(EngineEvent.BatchHandled.class::isInstance).findFirst())
-        .get()
-        .extracting(event -> ((EngineEvent.BatchHandled) event).events())
-        .isEqualTo(25);
+    assertThat(
+            told.stream()
+                .filter(EngineEvent.BatchHandled.class::isInstance)
+                .map(event -> ((EngineEvent.BatchHandled) event).events())
+                .filter(events -> events > 1)
+                .findFirst())
+        .contains(25);
   }
 
   /** Two batches lock two rows in opposite orders and wait for each other. */

@@ -21,14 +21,14 @@ class BatchSizeTest {
   void interleaving_11_each_clash_halves_it_down_to_one() {
     int[] expected = {50, 25, 12, 6, 3, 1, 1};
     for (int current : expected) {
-      size.clashed();
+      size.clashed(Duration.ZERO);
       assertThat(size.current()).isEqualTo(current);
     }
   }
 
   @Test
   void interleaving_11_each_full_batch_that_goes_well_adds_a_tenth_of_the_maximum() {
-    size.clashed();
+    size.clashed(Duration.ZERO);
     size.succeeded(50, QUICK);
     assertThat(size.current()).isEqualTo(60);
     for (int batch = 0; batch < 10; batch++) {
@@ -39,7 +39,7 @@ class BatchSizeTest {
 
   @Test
   void a_batch_that_was_not_full_says_nothing_of_larger_ones() {
-    size.clashed();
+    size.clashed(Duration.ZERO);
     size.succeeded(49, QUICK);
     assertThat(size.current()).isEqualTo(50);
   }
@@ -55,7 +55,7 @@ class BatchSizeTest {
   @Test
   void a_maximum_of_one_stays_one() {
     BatchSize one = new BatchSize(1);
-    one.clashed();
+    one.clashed(Duration.ZERO);
     one.succeeded(1, QUICK);
     assertThat(one.current()).isEqualTo(1);
   }
@@ -63,7 +63,7 @@ class BatchSizeTest {
   @Test
   void a_small_maximum_grows_by_one() {
     BatchSize small = new BatchSize(3);
-    small.clashed();
+    small.clashed(Duration.ZERO);
     small.succeeded(1, QUICK);
     assertThat(small.current()).isEqualTo(2);
   }

@@ -15,22 +15,22 @@ class StrikesTest {
   @Test
   void four_are_free() {
     strike(delivery(1, 0), 4);
-    assertThat(strikes.isOut(delivery(1, 0))).isFalse();
+    assertThat(strikes.out(delivery(1, 0))).isEmpty();
   }
 
   @Test
   void the_fifth_is_charged_and_the_count_begins_anew() {
     strike(delivery(1, 0), 5);
-    assertThat(strikes.isOut(delivery(1, 0))).isTrue();
-    assertThat(strikes.isOut(delivery(1, 0))).isFalse();
+    assertThat(strikes.out(delivery(1, 0))).contains(Strikes.Charge.DATABASE_GONE);
+    assertThat(strikes.out(delivery(1, 0))).isEmpty();
   }
 
   @Test
   void they_are_counted_for_each_event_and_generation() {
     strike(delivery(1, 0), 5);
-    assertThat(strikes.isOut(delivery(2, 0))).isFalse();
-    assertThat(strikes.isOut(delivery(1, 1))).isFalse();
-    assertThat(strikes.isOut(delivery(1, 0))).isTrue();
+    assertThat(strikes.out(delivery(2, 0))).isEmpty();
+    assertThat(strikes.out(delivery(1, 1))).isEmpty();
+    assertThat(strikes.out(delivery(1, 0))).contains(Strikes.Charge.DATABASE_GONE);
   }
 
   @Test
@@ -39,13 +39,13 @@ class StrikesTest {
     for (int number = 2; number <= 1_000; number++) {
       strike(delivery(number, 0), 1);
     }
-    assertThat(strikes.isOut(delivery(1, 0))).isTrue();
+    assertThat(strikes.out(delivery(1, 0))).contains(Strikes.Charge.DATABASE_GONE);
 
     strike(delivery(1, 0), 5);
     for (int number = 2_000; number < 3_000; number++) {
       strike(delivery(number, 0), 1);
     }
-    assertThat(strikes.isOut(delivery(1, 0))).isFalse();
+    assertThat(strikes.out(delivery(1, 0))).isEmpty();
   }
 
   private void strike(Delivery delivery, int times) {

@@ -223,6 +223,25 @@ class WorkerTest {
   }
 
   @Test
+  void an_event_that_overruns_its_time_budget_is_cut_off_and_charged() throws Exception {
+    emit(1);
+    HandlerDefinition slow =
+        oneByOne(
+                (event, context) -> {
+                  effect(event, context);
+                  try (Statement statement = context.connection().createStatement()) {
+                    statement.execute("select pg_sleep(60)");
+                  }
+                  return Outcome.done();
+                })
+            .withTimeBudget(Duration.ofMillis(200))
+            .withRetry(QUICK.withMaxAttempts(2));
+    runUntil(1, audit("dead"), slow);
+    assertThat(count(audit("retry") + " and reason = 'time_budget'")).isEqualTo(1);
+    assertThat(effects()).isZero();
+  }
+
+  @Test
   void an_urgent_event_overtakes_a_backlog() throws Exception {
     emit(500);
     try (Connection connection = database.connection()) {
