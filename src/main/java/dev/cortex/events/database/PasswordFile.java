@@ -34,7 +34,7 @@ record PasswordFile(Path path) {
     return new PasswordFile(
         named != null && !named.isEmpty()
             ? Path.of(named)
-            : Path.of(System.getProperty("user.home", ""), ".pgpass"));
+            : ServerHome.userHome(environment).resolve(".pgpass"));
   }
 
   static String line(DatabaseHost host, String database, String user, String password) {

@@ -40,7 +40,15 @@ record ServerHome(Path root) {
     @Nullable String value = environment.get(variable);
     return value != null && value.startsWith("/")
         ? Path.of(value)
-        : Path.of(System.getProperty("user.home", "/tmp"), belowHome);
+        : userHome(environment).resolve(belowHome);
+  }
+
+  /** {@code $HOME}, as every shell has it; the JVM looks into the user database instead. */
+  static Path userHome(Map<String, String> environment) {
+    @Nullable String home = environment.get("HOME");
+    return home != null && home.startsWith("/")
+        ? Path.of(home)
+        : Path.of(System.getProperty("user.home", "/tmp"));
   }
 
   Path data() {

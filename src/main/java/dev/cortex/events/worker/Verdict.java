@@ -107,15 +107,15 @@ sealed interface Verdict {
         return "SQLSTATE " + message.getSQLState() + ": " + message.getMessage();
       }
     }
-    return error.getClass().getName() + ": " + message(error);
+    return error.getClass().getName() + ": " + messageOf(error);
   }
 
-  /** The message is a stranger's code, which may fail as well. */
-  private static String message(Throwable error) {
+  /** The user's code too: an exception of theirs may fail to say what it is. */
+  private static String messageOf(Throwable error) {
     try {
       return String.valueOf(error.getMessage());
     } catch (RuntimeException e) {
-      return "(its message cannot be read)";
+      return "its message failed with " + e.getClass().getName();
     }
   }
 

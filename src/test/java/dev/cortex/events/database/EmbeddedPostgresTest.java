@@ -326,7 +326,7 @@ class EmbeddedPostgresTest {
                     "env",
                     "-u",
                     "XDG_CACHE_HOME",
-                    "JAVA_TOOL_OPTIONS=-Duser.home=" + home),
+                    "HOME=" + home),
                 readableClassPath(classes),
                 home.resolve("server"))
             .awaitAnswer()) {

@@ -1,6 +1,7 @@
 package dev.cortex.events.interleaving;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
@@ -10,16 +11,22 @@ import dev.cortex.events.event.Priority;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.worker.WorkerOptions;
+import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** One handler's or one type's backlog beside another's. */
+/** What one backlog may do to the others. */
 @ExtendWith(PostgresExtension.class)
 class FairnessTest {
+  private static final String TYPE = "test.fairness";
+
   private final TestEngine engine;
 
   FairnessTest(TestDatabase database) {
@@ -31,56 +38,102 @@ class FairnessTest {
     engine.clear();
   }
 
-  /** The held rows stand in a lane of their own, where no claim walks over them. */
+  /** Slots do not wait for the end of a backlog to look at somebody else's queue. */
   @Test
-  void interleaving_20_a_paused_type_leaves_nothing_for_claims_to_walk_over() throws Exception {
-    engine.subscribe("mixed", "test.paused");
-    engine.subscribe("mixed", "test.going");
-    engine.emit("test.paused", 500);
-    engine.run("select cortex.pause_type('test.paused', 'a test')");
-    engine.emit("test.paused", 500);
-    engine.emit("test.going", 10);
+  void
+      interleaving_21_a_hundred_thousand_rows_of_one_handler_do_not_starve_anothers_critical_event()
+          throws Exception {
+    int backlog = 100_000;
+    engine.subscribe("flooded", TYPE + ".flood");
+    engine.subscribe("urgent", TYPE + ".urgent");
+    engine.run(
+        "insert into cortex.events (type, source) select ?, 'test' from generate_series(1, ?)",
+        TYPE + ".flood",
+        backlog);
+    AtomicInteger flooded = new AtomicInteger();
+    CountDownLatch underWay = new CountDownLatch(1_000);
+    CompletableFuture<Integer> handledBefore = new CompletableFuture<>();
+    HandlerDefinition flood =
+        HandlerDefinition.oneByOne(
+                "flooded",
+                (event, context) -> {
+                  flooded.incrementAndGet();
+                  underWay.countDown();
+                  return Outcome.done();
+                })
+            .on(TYPE + ".flood");
+    HandlerDefinition urgent =
+        HandlerDefinition.oneByOne(
+                "urgent",
+                (event, context) -> {
+                  handledBefore.complete(flooded.get());
+                  return Outcome.done();
+                })
+            .on(TYPE + ".urgent");
     try (CortexEvents cortex = engine.connect()) {
-      cortex.work(
-          List.of(
-              HandlerDefinition.oneByOne("mixed", (event, context) -> Outcome.done())
-                  .on("test.paused", "test.going")));
-      engine.awaitNumber(10, "select count(*) from cortex.attempts");
-      engine.awaitNumber(1000, "select count(*) from cortex.deliveries where lane = -1");
-      engine.run("select cortex.resume_type('test.paused', 'a test')");
-      engine.awaitNumber(1010, "select count(*) from cortex.attempts where outcome = 'done'");
+      cortex.work(List.of(flood, urgent), WorkerOptions.defaults().withSlots(2));
+      underWay.await();
+      engine.emit(EventDraft.of(TYPE + ".urgent", "test").withPriority(Priority.CRITICAL));
+
+      assertThat(handledBefore.get(TestEngine.PATIENCE.toSeconds(), TimeUnit.SECONDS))
+          .isLessThan(backlog);
     }
   }
 
-  /** One slot, a hundred thousand rows of one handler, one critical event of another. */
+  /** Held rows lie where no claim looks, so that it neither returns nor walks over them. */
   @Test
-  void interleaving_21_a_backlog_of_one_handler_does_not_keep_another_one_waiting()
-      throws Exception {
-    engine.subscribe("greedy", "test.greedy");
-    engine.subscribe("urgent", "test.urgent");
+  void interleaving_20_rows_of_a_paused_type_are_not_in_the_way_of_a_claim() throws Exception {
+    short handler = engine.subscribe("mixed", TYPE + ".paused");
     engine.run(
-        "insert into cortex.events (type, source) select 'test.greedy', 'test' from generate_series(1, 100000)");
-    CountDownLatch urgent = new CountDownLatch(1);
+        "insert into cortex.event_types (type) values (?) on conflict do nothing", TYPE + ".free");
+    engine.run(
+        "insert into cortex.subscriptions (handler_id, pattern) values (?, ?)",
+        handler,
+        TYPE + ".free");
+    engine.emit(TYPE + ".paused", 3_000);
+    engine.emit(TYPE + ".free", 5);
+    engine.run("select cortex.pause_type(?, 'a test')", TYPE + ".paused");
+    await()
+        .atMost(TestEngine.PATIENCE)
+        .until(
+            () ->
+                engine.text("select bool_and(settled) from cortex.held_types").equals("t")
+                    || moved());
+    engine.emit(TYPE + ".paused", 10);
+
+    try (Connection worker = engine.begin()) {
+      assertThat(engine.claim(worker, handler, 1_000))
+          .hasSize(5)
+          .allMatch(row -> row.event().orElseThrow().type().equals(TYPE + ".free"));
+      worker.rollback();
+    }
+    assertThat(
+            engine.rows(
+                "select lane || ' ' || count(*) from cortex.deliveries group by lane order by lane"))
+        .containsExactly("-1 3010", "0 5");
+  }
+
+  private boolean moved() throws SQLException {
+    return engine.text("select bool_and(settled) from cortex.move_held()").equals("t");
+  }
+
+  /** Resuming is nobody's INSERT, and wakes all the same. */
+  @Test
+  void interleaving_20_a_worker_at_rest_goes_on_when_the_type_is_resumed() throws Exception {
+    engine.subscribe("resumed", TYPE + ".resumed");
+    engine.run("select cortex.pause_type(?, 'a test')", TYPE + ".resumed");
+    HandlerDefinition definition =
+        HandlerDefinition.oneByOne(
+                "resumed", (event, context) -> TestEngine.effect("resumed", event, context))
+            .on(TYPE + ".resumed");
     try (CortexEvents cortex = engine.connect()) {
-      cortex.work(
-          List.of(
-              HandlerDefinition.oneByOne("greedy", (event, context) -> Outcome.done())
-                  .on("test.greedy"),
-              HandlerDefinition.oneByOne(
-                      "urgent",
-                      (event, context) -> {
-                        urgent.countDown();
-                        return Outcome.done();
-                      })
-                  .on("test.urgent")),
-          WorkerOptions.defaults().withSlots(1));
-      engine.emit(EventDraft.of("test.urgent", "test").withPriority(Priority.CRITICAL));
-      urgent.await();
-      assertThat(
-              engine.number(
-                  "select count(*) from cortex.deliveries d join cortex.handlers using (handler_id) where name = 'greedy'"))
-          .as("what the other handler still has before it")
-          .isPositive();
+      var worker = cortex.work(List.of(definition));
+      engine.emit(TYPE + ".resumed", 20);
+      assertThat(worker.awaitDrained(TestEngine.PATIENCE)).isTrue();
+      assertThat(engine.number("select count(*) from cortex.attempts")).isZero();
+      engine.run("select cortex.resume_type(?, 'a test')", TYPE + ".resumed");
+      engine.awaitNumber(20, "select count(*) from cortex.attempts where outcome = 'done'");
+      engine.awaitNumber(0, "select count(*) from cortex.held_types");
     }
   }
 }

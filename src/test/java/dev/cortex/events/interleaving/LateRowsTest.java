@@ -5,24 +5,30 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.handler.HandlerDefinition;
-import dev.cortex.events.handler.Outcome;
+import dev.cortex.events.telemetry.EngineEvent;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.postgresql.PGConnection;
 
-/** Rows that become visible, or free, below the marks. */
+/** Rows that come to light below a worker's mark. */
 @ExtendWith(PostgresExtension.class)
 class LateRowsTest {
-  private static final String TYPE = "test.late";
+  private static final String TYPE = "test.late_rows";
+  private static final int BATCH = 100;
 
   private final TestEngine engine;
-  private short handlerId;
 
   LateRowsTest(TestDatabase database) {
     this.engine = new TestEngine(database);
@@ -31,61 +37,104 @@ class LateRowsTest {
   @BeforeEach
   void clear() throws SQLException {
     engine.clear();
-    handlerId = engine.subscribe("late", TYPE);
   }
 
-  /** Twenty thousand rows, twenty batches: they come at once, not one batch per sweep. */
+  /** One batch per sweep would take hours for a million rows. */
   @Test
-  void interleaving_16_many_rows_that_commit_late_are_all_handled() throws Exception {
-    try (CortexEvents cortex = engine.connect();
-        Connection late = engine.begin()) {
-      engine.emit(late, TYPE, 20_000);
-      cortex.work(List.of(handler()));
-      for (int round = 1; round <= 5; round++) {
-        engine.emit(TYPE, 200);
-        engine.awaitNumber(200L * round, "select count(*) from cortex.attempts");
-      }
+  void interleaving_16_many_rows_that_commit_late_are_all_taken_after_one_full_sweep()
+      throws Exception {
+    short handler = engine.subscribe("late", TYPE);
+    LowWaterMarks marks = new LowWaterMarks();
+    long now = System.nanoTime();
+    try (Connection late = engine.begin();
+        Connection worker = engine.begin()) {
+      engine.emit(late, TYPE, 500);
+      engine.emit(TYPE, 1);
+      assertThat(claim(worker, handler, marks, now)).hasSize(1);
       late.commit();
-      engine.awaitNumber(21_000, "select count(*) from cortex.attempts where outcome = 'done'");
-    }
-    assertThat(engine.number("select count(*) from cortex.deliveries")).isZero();
-  }
+      assertThat(claim(worker, handler, marks, now)).as("ahead of the mark").isEmpty();
 
-  /** What a dead backend held is free at once, below the survivors' marks. */
-  @Test
-  void interleaving_28_what_a_dead_session_held_is_handled_by_a_survivor() throws Exception {
-    engine.emit(TYPE, 100);
-    try (Connection dying = engine.begin();
-        CortexEvents survivor = engine.connect()) {
-      List<Delivery> held = engine.claim(dying, handlerId, 100);
-      assertThat(held).hasSize(100);
-      survivor.work(List.of(handler()));
-      engine.emit(TYPE, 500);
-      engine.awaitNumber(500, "select count(*) from cortex.attempts");
-      int pid = dying.unwrap(PGConnection.class).getBackendPID();
-      engine.runAsSuperuser("select pg_terminate_backend(" + pid + ")");
-      engine.awaitNumber(
-          600, "select count(*) from cortex.attempts where outcome = 'done' and attempt = 1");
+      long oneFullSweepLater = now + Duration.ofSeconds(5).toNanos();
+      List<Integer> sizes = new ArrayList<>();
+      for (int claims = 0; claims < 8; claims++) {
+        sizes.add(claim(worker, handler, marks, oneFullSweepLater).size());
+      }
+      assertThat(sizes.stream().mapToInt(size -> size).sum()).isEqualTo(500);
+      assertThat(sizes).startsWith(BATCH, BATCH, BATCH);
     }
   }
 
-  private static HandlerDefinition handler() {
-    return HandlerDefinition.batch("late", (events, context) -> {}).on(TYPE);
+  /** As a worker does; nobody gets a second full sweep within five seconds. */
+  private List<Delivery> claim(Connection worker, short handler, LowWaterMarks marks, long now)
+      throws SQLException {
+    ClaimWindow window = marks.next(now);
+    List<Delivery> claimed = engine.store().claim(worker, handler, window, BATCH);
+    if (!claimed.isEmpty()) {
+      assertThat(engine.store().acknowledge(worker, 1, claimed)).isEqualTo(claimed.size());
+    }
+    worker.commit();
+    marks.committed(window, claimed, claimed.size() == BATCH, Duration.ofNanos(1), now);
+    return claimed;
   }
 
-  /** Nobody else holds them, and still there is nothing for a worker that came later to double. */
+  /** A process dies with fifty rows in its hands, while a survivor's mark is far above them. */
   @Test
-  void interleaving_28_a_held_row_is_passed_over_and_never_waited_for() throws Exception {
-    engine.emit(TYPE, 10);
-    try (Connection holder = engine.begin();
-        CortexEvents cortex = engine.connect()) {
-      assertThat(engine.claim(holder, handlerId, 4)).hasSize(4);
+  void interleaving_28_what_a_dead_process_held_is_free_at_once_and_survivors_take_it()
+      throws Exception {
+    short handler = engine.subscribe("survivor", TYPE);
+    Queue<EngineEvent> told = new ConcurrentLinkedQueue<>();
+    engine.emit(TYPE, 50);
+    try (CortexEvents cortex = engine.connect(told::add);
+        Connection doomed = engine.begin();
+        Connection life = engine.session()) {
+      int dead = enter(life);
+      assertThat(engine.claim(doomed, handler, 100)).hasSize(50);
+      TestEngine.run(doomed, "insert into effects values ('dead', 'never', 1, 0)");
+      engine.run(
+          "insert into cortex.slots values (?, 1, ?, array[1, 2, 3], clock_timestamp())",
+          dead,
+          handler);
+
       cortex.work(
-          List.of(HandlerDefinition.oneByOne("late", (event, context) -> Outcome.done()).on(TYPE)));
-      engine.awaitNumber(6, "select count(*) from cortex.attempts");
-      assertThat(engine.number("select count(*) from cortex.deliveries")).isEqualTo(4);
-      holder.rollback();
-      engine.awaitNumber(10, "select count(*) from cortex.attempts");
+          List.of(
+              HandlerDefinition.oneByOne(
+                      "survivor", (event, context) -> TestEngine.effect("survivor", event, context))
+                  .on(TYPE)));
+      engine.emit(TYPE, 200);
+      engine.awaitNumber(200, "select count(*) from cortex.attempts");
+      kill(doomed, life);
+
+      engine.awaitNumber(250, "select count(*) from cortex.attempts");
+      engine.awaitNumber(
+          1, "select count(*) from cortex.workers where worker_id = ? and vanished", dead);
+      engine.awaitNumber(0, "select count(*) from cortex.slots where worker_id = ?", dead);
+      assertThat(told).contains(new EngineEvent.WorkerVanished(dead));
+    }
+    assertThat(engine.rows("select distinct outcome || ' ' || attempt from cortex.attempts"))
+        .containsExactly("done 1");
+    assertThat(
+            engine.rows(
+                "select handler || ' ' || count(distinct event_id) from effects group by handler"))
+        .containsExactly("survivor 250");
+  }
+
+  /** A worker that lives as long as this session does. */
+  private static int enter(Connection session) throws SQLException {
+    int worker =
+        Integer.parseInt(
+            TestEngine.text(
+                session,
+                "insert into cortex.workers (name, version) values ('doomed', 'test') returning worker_id"));
+    TestEngine.run(session, "select pg_advisory_lock(cortex.worker_lock_class(), ?)", worker);
+    return worker;
+  }
+
+  private void kill(Connection... sessions) throws SQLException {
+    for (Connection session : sessions) {
+      engine.runAsSuperuser(
+          "select pg_terminate_backend("
+              + session.unwrap(PGConnection.class).getBackendPID()
+              + ")");
     }
   }
 }

@@ -12,11 +12,12 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** Dedupe keys belong to the emitter's transaction, with what follows from that. */
+/** Dedupe keys and given ids in the emitters' own transactions, several at once. */
 @ExtendWith(PostgresExtension.class)
 class RepeatedEventsTest {
   private static final String TYPE = "test.repeated";
@@ -34,93 +35,174 @@ class RepeatedEventsTest {
   }
 
   @Test
-  void interleaving_10_the_second_emitter_of_a_key_waits_and_then_repeats_the_first()
-      throws Exception {
+  void interleaving_10_the_second_waits_for_the_first_and_repeats_it() throws Exception {
     try (Connection first = engine.begin();
         Connection second = engine.begin()) {
-      String id = engine.emit(first, keyed("a"));
-      CompletableFuture<String> repeated =
-          CompletableFuture.supplyAsync(() -> engine.emit(second, keyed("a")));
+      String original = engine.emit(first, keyed("a"));
+      CompletableFuture<List<String>> waiting = emitElsewhere(second, keyed("a"));
       engine.awaitBlocked(second);
       first.commit();
-      assertThat(repeated.get()).isEqualTo(id);
+
+      assertThat(waiting.get()).containsExactly(original);
       second.commit();
     }
-    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(1);
-    assertThat(engine.number("select count(*) from cortex.deliveries")).isEqualTo(1);
+    assertRecorded(1);
   }
 
   @Test
-  void interleaving_10_the_second_emitter_is_the_first_when_the_first_rolls_back()
-      throws Exception {
+  void interleaving_10_the_second_is_the_first_when_the_first_rolls_back() throws Exception {
     try (Connection first = engine.begin();
         Connection second = engine.begin()) {
-      engine.emit(first, keyed("a"));
-      CompletableFuture<String> other =
-          CompletableFuture.supplyAsync(() -> engine.emit(second, keyed("a")));
+      String never = engine.emit(first, keyed("a"));
+      CompletableFuture<List<String>> waiting = emitElsewhere(second, keyed("a"));
       engine.awaitBlocked(second);
       first.rollback();
-      other.get();
+
+      assertThat(waiting.get()).doesNotContain(never);
       second.commit();
     }
-    assertThat(engine.number("select count(*) from cortex.deliveries")).isEqualTo(1);
-  }
-
-  /** One statement takes its keys in their order, whatever order its rows have. */
-  @Test
-  void interleaving_10_keys_a_b_and_b_a_never_wait_in_a_circle() throws Exception {
-    for (int round = 0; round < 20; round++) {
-      int number = round;
-      CompletableFuture<Void> forth =
-          CompletableFuture.runAsync(() -> emitAll("a" + number, "b" + number));
-      CompletableFuture<Void> back =
-          CompletableFuture.runAsync(() -> emitAll("b" + number, "a" + number));
-      forth.get();
-      back.get();
-    }
-    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(40);
-  }
-
-  private void emitAll(String one, String other) {
-    try (Connection connection = engine.session()) {
-      TestEngine.run(
-          connection,
-          "insert into cortex.events (type, source, dedupe_key) values (?, 'test', ?), (?, 'test', ?)",
-          TYPE,
-          one,
-          TYPE,
-          other);
-    } catch (SQLException e) {
-      throw new IllegalStateException(e);
-    }
+    assertRecorded(1);
   }
 
   @Test
-  void interleaving_10_a_repeatable_read_emitter_gets_a_serialization_failure() throws Exception {
+  void interleaving_10_the_second_is_refused_when_the_first_has_other_content() throws Exception {
     try (Connection first = engine.begin();
         Connection second = engine.begin()) {
-      second.setTransactionIsolation(Connection.TRANSACTION_REPEATABLE_READ);
-      TestEngine.run(second, "select count(*) from cortex.events");
       engine.emit(first, keyed("a"));
+      CompletableFuture<List<String>> waiting =
+          emitElsewhere(second, keyed("a").withPayload("{\"n\": 2}"));
+      engine.awaitBlocked(second);
       first.commit();
-      assertThatThrownBy(() -> engine.emit(second, keyed("a")))
-          .isInstanceOfSatisfying(
-              EmitFailedException.class, e -> assertThat(e.sqlState()).contains("40001"));
+
+      assertThatThrownBy(waiting::join)
+          .isInstanceOf(CompletionException.class)
+          .cause()
+          .isInstanceOf(InvalidEventException.class)
+          .hasMessageContaining("dedupe_key");
+      second.rollback();
     }
+    assertRecorded(1);
+  }
+
+  /**
+   * Both wait for a third one's key a. Were keys taken as they come, the second would have b by
+   * then, and the two would wait for each other.
+   */
+  @Test
+  void interleaving_10_keys_in_opposite_orders_in_one_statement_each_never_deadlock()
+      throws Exception {
+    try (Connection holder = engine.begin();
+        Connection one = engine.begin();
+        Connection other = engine.begin()) {
+      engine.emit(holder, keyed("a"));
+      CompletableFuture<List<String>> there = emitElsewhere(one, keyed("a"), keyed("b"));
+      CompletableFuture<List<String>> back = emitElsewhere(other, keyed("b"), keyed("a"));
+      engine.awaitBlocked(one);
+      engine.awaitBlocked(other);
+      holder.rollback();
+
+      CompletableFuture<Void> both =
+          CompletableFuture.allOf(commitAfter(there, one), commitAfter(back, other));
+      both.get();
+      assertThat(back.get()).containsExactly(there.get().get(1), there.get().get(0));
+    }
+    assertRecorded(2);
   }
 
   @Test
-  void interleaving_10_a_key_with_another_payload_is_a_conflict() throws Exception {
+  void interleaving_10_keys_in_opposite_orders_in_two_statements_each_may_deadlock_and_say_so()
+      throws Exception {
+    try (Connection one = engine.begin();
+        Connection other = engine.begin()) {
+      engine.emit(one, keyed("a"));
+      engine.emit(other, keyed("b"));
+      CompletableFuture<List<String>> there = commitAfter(emitElsewhere(one, keyed("b")), one);
+      CompletableFuture<List<String>> back = commitAfter(emitElsewhere(other, keyed("a")), other);
+
+      assertThat(List.of(sqlState(there), sqlState(back))).containsExactlyInAnyOrder("", "40P01");
+    }
+    assertRecorded(2);
+  }
+
+  @Test
+  void interleaving_10_an_emitter_at_repeatable_read_gets_40001() throws Exception {
+    try (Connection snapshot = engine.begin()) {
+      snapshot.setTransactionIsolation(Connection.TRANSACTION_REPEATABLE_READ);
+      TestEngine.text(snapshot, "select count(*) from cortex.events");
+      engine.emit(keyed("a"));
+
+      assertThatThrownBy(() -> engine.emit(snapshot, keyed("a")))
+          .isInstanceOfSatisfying(
+              EmitFailedException.class,
+              e -> assertThat(((SQLException) e.getCause()).getSQLState()).isEqualTo("40001"));
+      snapshot.rollback();
+    }
+    assertRecorded(1);
+  }
+
+  @Test
+  void interleaving_10_keys_are_of_one_type_and_given_ids_of_all() throws Exception {
+    engine.subscribe("repeated", TYPE + ".other");
     engine.emit(keyed("a"));
-    assertThatThrownBy(() -> engine.emit(keyed("a").withPayload("{\"other\": 1}")))
-        .isInstanceOfSatisfying(
-            InvalidEventException.class, e -> assertThat(e.field()).isEqualTo("dedupe_key"));
-    assertThat(engine.emit(keyed("b"))).isNotEqualTo(engine.emit(keyed("c")));
-    assertThat(engine.rows("select key from cortex.dedupe_keys order by 1"))
-        .isEqualTo(List.of("a", "b", "c"));
+    engine.emit(EventDraft.of(TYPE + ".other", "test").withDedupeKey("a"));
+    assertRecorded(2);
+
+    String id = "evt_20260101_120000_abc";
+    engine.emit(EventDraft.of(TYPE, "test").withEventId(id));
+    assertThatThrownBy(() -> engine.emit(EventDraft.of(TYPE + ".other", "test").withEventId(id)))
+        .isInstanceOf(InvalidEventException.class)
+        .hasMessageContaining("event_id");
+    assertRecorded(3);
+  }
+
+  @Test
+  void interleaving_10_a_repetition_within_one_statement_is_dropped_too() throws Exception {
+    try (Connection connection = engine.begin()) {
+      List<String> ids = emitAll(connection, keyed("a"), keyed("b"), keyed("a"));
+      connection.commit();
+      assertThat(ids.get(2)).isEqualTo(ids.get(0)).isNotEqualTo(ids.get(1));
+    }
+    assertRecorded(2);
+  }
+
+  private void assertRecorded(int events) throws SQLException {
+    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(events);
+    assertThat(engine.number("select count(*) from cortex.deliveries")).isEqualTo(events);
+    assertThat(engine.number("select count(*) from cortex.dedupe_keys")).isEqualTo(events);
   }
 
   private static EventDraft keyed(String key) {
     return EventDraft.of(TYPE, "test").withPayload("{\"n\": 1}").withDedupeKey(key);
+  }
+
+  private CompletableFuture<List<String>> emitElsewhere(
+      Connection connection, EventDraft... drafts) {
+    return CompletableFuture.supplyAsync(() -> emitAll(connection, drafts));
+  }
+
+  private List<String> emitAll(Connection connection, EventDraft... drafts) {
+    return engine.emitAll(connection, List.of(drafts));
+  }
+
+  private static CompletableFuture<List<String>> commitAfter(
+      CompletableFuture<List<String>> emitted, Connection connection) {
+    return emitted.thenApply(
+        ids -> {
+          try {
+            connection.commit();
+            return ids;
+          } catch (SQLException e) {
+            throw new IllegalStateException(e);
+          }
+        });
+  }
+
+  private static String sqlState(CompletableFuture<List<String>> emitted) {
+    try {
+      emitted.join();
+      return "";
+    } catch (CompletionException e) {
+      return ((SQLException) e.getCause().getCause()).getSQLState();
+    }
   }
 }

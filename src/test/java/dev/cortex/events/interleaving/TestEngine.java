@@ -100,6 +100,10 @@ final class TestEngine {
     return outbox.emit(connection, draft);
   }
 
+  List<String> emitAll(Connection connection, List<EventDraft> drafts) {
+    return outbox.emitAll(connection, drafts);
+  }
+
   /** Emits events with the payloads {@code {"n": 0}} and so on. */
   List<String> emit(String type, int events) throws SQLException {
     try (Connection connection = session()) {

@@ -5,24 +5,33 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.delivery.ClaimWindow;
+import dev.cortex.events.delivery.DueHandler;
+import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.delivery.WakeUp;
+import dev.cortex.events.delivery.WakeUp.Rest;
+import dev.cortex.events.delivery.WakeUp.Signal;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.handler.HandlerDefinition;
-import dev.cortex.events.handler.Outcome;
+import dev.cortex.events.worker.Worker;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** The wake-up protocol, by hand and with sleeping workers. */
+/** Sleeping and waking, with sleepers by hand: one session each, as a worker process has. */
 @ExtendWith(PostgresExtension.class)
 class WakeUpTest {
-  private static final Duration PATIENCE = Duration.ofSeconds(20);
+  private static final String TYPE = "test.wake_up";
+  private static final String DONE = "select count(*) from cortex.attempts where outcome = 'done'";
+  private static final Duration AT_ONCE = Duration.ofMillis(1);
 
   private final TestEngine engine;
 
@@ -35,149 +44,219 @@ class WakeUpTest {
     engine.clear();
   }
 
+  /** K is refused while the late one is open, and granted after its commit, which is below it. */
   @Test
-  void
-      interleaving_13_k_is_refused_while_an_emitter_is_in_flight_and_its_event_is_seen_after_it_is_granted()
-          throws Exception {
-    short handler = engine.subscribe("waker", "test.wake");
-    try (Connection emitter = engine.begin();
+  void interleaving_13_the_look_under_k_finds_a_late_committer_below_the_mark() throws Exception {
+    short handler = engine.subscribe("late", TYPE);
+    LowWaterMarks marks = new LowWaterMarks();
+    try (Connection late = engine.begin();
+        Connection worker = engine.begin();
         Connection session = engine.session()) {
       WakeUp wakeUp = WakeUp.listen(session);
-      engine.emit(emitter, "test.wake", 1);
-      // Later events come and go; a mark that follows them would pass the first one.
-      engine.emit("test.wake", 5);
-      handleWhatIsThere(handler);
-      assertThat(wakeUp.tryToRest()).isEqualTo(WakeUp.Rest.POLLING);
-      emitter.commit();
-      assertThat(wakeUp.tryToRest()).isEqualTo(WakeUp.Rest.HOLDING);
+      String first = engine.emit(late, EventDraft.of(TYPE, "test"));
+      engine.emit(EventDraft.of(TYPE, "test"));
+      handleAll(worker, handler, marks);
+      assertThat(wakeUp.tryToRest()).isEqualTo(Rest.POLLING);
+      late.commit();
+
+      assertThat(wakeUp.tryToRest()).isEqualTo(Rest.HOLDING);
+      ClaimWindow ahead = marks.next(System.nanoTime());
+      assertThat(engine.store().claim(worker, handler, ahead, 10)).as("from the mark").isEmpty();
+      worker.rollback();
       assertThat(engine.store().dueHandlers(session, List.of(handler)))
           .singleElement()
-          .matches(due -> due.isDue());
+          .matches(DueHandler::isDue);
+      assertThat(engine.claim(worker, handler, 10))
+          .as("from the beginning")
+          .singleElement()
+          .matches(delivery -> delivery.event().orElseThrow().id().equals(first));
+      worker.rollback();
     }
   }
 
-  private void handleWhatIsThere(short handler) throws SQLException {
-    try (Connection worker = engine.begin()) {
-      engine.store().acknowledge(worker, 1, engine.claim(worker, handler, 100));
-      worker.commit();
+  private void handleAll(Connection worker, short handler, LowWaterMarks marks)
+      throws SQLException {
+    ClaimWindow window = marks.next(System.nanoTime());
+    var claimed = engine.store().claim(worker, handler, window, 10);
+    assertThat(engine.store().acknowledge(worker, 1, claimed)).isEqualTo(claimed.size());
+    worker.commit();
+    marks.committed(window, claimed, false, Duration.ZERO, System.nanoTime());
+  }
+
+  @Test
+  void interleaving_13_a_worker_at_rest_handles_what_commits_below_its_mark() throws Exception {
+    engine.subscribe("resting", TYPE);
+    try (CortexEvents cortex = engine.connect();
+        Connection late = engine.begin()) {
+      engine.emit(late, EventDraft.of(TYPE, "test"));
+      Worker worker = cortex.work(List.of(handler("resting", TYPE)));
+      engine.emit(EventDraft.of(TYPE, "test"));
+      engine.awaitNumber(1, DONE);
+      assertThat(worker.awaitDrained(TestEngine.PATIENCE)).isTrue();
+      late.commit();
+      engine.awaitNumber(2, DONE);
+    }
+  }
+
+  /** One holds K, the others sleep beside it: whoever emits notifies, and all of them hear. */
+  @Test
+  void interleaving_14_three_sleepers_hear_every_emitter() throws Exception {
+    short handler = engine.subscribe("heard", TYPE);
+    try (Connection a = engine.session();
+        Connection b = engine.session();
+        Connection c = engine.session()) {
+      WakeUp holding = WakeUp.listen(a);
+      WakeUp beside = WakeUp.listen(b);
+      WakeUp besideToo = WakeUp.listen(c);
+      assertThat(holding.tryToRest()).isEqualTo(Rest.HOLDING);
+      assertThat(beside.tryToRest()).isEqualTo(Rest.BESIDE);
+      assertThat(besideToo.tryToRest()).isEqualTo(Rest.BESIDE);
+      engine.emit(EventDraft.of(TYPE, "test"));
+
+      for (WakeUp sleeper : List.of(holding, beside, besideToo)) {
+        assertThat(hears(sleeper)).isEqualTo(new Signal(List.of(handler), false));
+      }
+    }
+  }
+
+  /** A wakes and gives K back: without a word to the others, emitters would notify nobody. */
+  @Test
+  void interleaving_14_one_of_those_beside_takes_k_when_its_holder_wakes() throws Exception {
+    short handler = engine.subscribe("handed", TYPE);
+    try (Connection a = engine.session();
+        Connection b = engine.session();
+        Connection c = engine.session()) {
+      WakeUp first = WakeUp.listen(a);
+      WakeUp second = WakeUp.listen(b);
+      WakeUp third = WakeUp.listen(c);
+      assertThat(first.tryToRest()).isEqualTo(Rest.HOLDING);
+      assertThat(second.tryToRest()).isEqualTo(Rest.BESIDE);
+      assertThat(third.tryToRest()).isEqualTo(Rest.BESIDE);
+      first.giveBack();
+
+      assertThat(hears(second)).isEqualTo(new Signal(List.of(), true));
+      assertThat(hears(third)).isEqualTo(new Signal(List.of(), true));
+      assertThat(second.tryToRest()).isEqualTo(Rest.HOLDING);
+      assertThat(third.tryToRest()).isEqualTo(Rest.BESIDE);
+      engine.emit(EventDraft.of(TYPE, "test"));
+      assertThat(hears(third)).isEqualTo(new Signal(List.of(handler), false));
+      assertThat(first.await(AT_ONCE)).as("its own handover").doesNotContain(handover());
+    }
+  }
+
+  private static Signal handover() {
+    return new Signal(List.of(), true);
+  }
+
+  /** It is busy: it does not sleep, so nobody has to notify for its sake. */
+  @Test
+  void interleaving_14_without_a_sleeper_nobody_notifies() throws Exception {
+    engine.subscribe("busy", TYPE);
+    try (Connection session = engine.session()) {
+      WakeUp awake = WakeUp.listen(session);
+      engine.emit(EventDraft.of(TYPE, "test"));
+      TestEngine.text(session, "select 1");
+
+      assertThat(awake.await(AT_ONCE)).isEmpty();
+    }
+  }
+
+  /** Every emitter notifies for its sake, but it need not claim what is not its own. */
+  @Test
+  void interleaving_14_an_idle_process_beside_busy_ones_hears_whose_work_it_is() throws Exception {
+    engine.subscribe("idle", TYPE + ".idle");
+    short busy = engine.subscribe("busy", TYPE);
+    try (Connection session = engine.session()) {
+      WakeUp idle = WakeUp.listen(session);
+      assertThat(idle.tryToRest()).isEqualTo(Rest.HOLDING);
+      engine.emit(EventDraft.of(TYPE, "test"));
+
+      assertThat(hears(idle)).isEqualTo(new Signal(List.of(busy), false));
     }
   }
 
   @Test
-  void interleaving_14_who_rests_beside_the_holder_is_told_when_k_is_given_back() throws Exception {
-    try (Connection one = engine.session();
-        Connection other = engine.session()) {
-      WakeUp holder = WakeUp.listen(one);
-      WakeUp beside = WakeUp.listen(other);
-      assertThat(holder.tryToRest()).isEqualTo(WakeUp.Rest.HOLDING);
-      assertThat(beside.tryToRest()).isEqualTo(WakeUp.Rest.BESIDE);
-      holder.giveBack();
-      assertThat(beside.await(PATIENCE)).singleElement().matches(WakeUp.Signal::isHandover);
-      assertThat(beside.tryToRest()).isEqualTo(WakeUp.Rest.HOLDING);
-    }
-  }
-
-  @Test
-  void interleaving_14_a_notification_names_the_handlers_and_reaches_all_who_rest()
+  void interleaving_14_three_workers_on_different_handlers_handle_event_after_event()
       throws Exception {
-    short handler = engine.subscribe("named", "test.named");
-    try (Connection one = engine.session();
-        Connection other = engine.session()) {
-      WakeUp holder = WakeUp.listen(one);
-      WakeUp beside = WakeUp.listen(other);
-      holder.tryToRest();
-      beside.tryToRest();
-      engine.emit("test.named", 3);
-      assertThat(holder.await(PATIENCE))
-          .singleElement()
-          .matches(signal -> signal.handlerIds().equals(List.of(handler)));
-      assertThat(beside.await(PATIENCE))
-          .singleElement()
-          .matches(signal -> signal.handlerIds().equals(List.of(handler)));
-    }
-  }
-
-  /** Three processes on different handlers: each wakes for its own, none is forgotten. */
-  @Test
-  void interleaving_14_three_sleeping_processes_wake_each_for_its_own_handler() throws Exception {
     List<CortexEvents> processes = new ArrayList<>();
     try {
-      for (int i = 0; i < 3; i++) {
-        String name = "sleeper-" + i;
-        engine.subscribe(name, "test.sleeper" + i);
+      for (String name : List.of("one", "two", "three")) {
+        engine.subscribe(name, TYPE + "." + name);
         CortexEvents process = engine.connect();
         processes.add(process);
-        process
-            .work(
-                List.of(
-                    HandlerDefinition.oneByOne(
-                            name, (event, context) -> TestEngine.effect(name, event, context))
-                        .on("test.sleeper" + i)))
-            .awaitDrained(PATIENCE);
+        process.work(List.of(handler(name, TYPE + "." + name)));
       }
       for (int round = 1; round <= 20; round++) {
-        int sleeper = round % 3;
-        engine.emit("test.sleeper" + sleeper, 1);
-        engine.awaitNumber(round, "select count(*) from effects");
+        engine.emit(EventDraft.of(TYPE + ".one", "test"));
+        engine.emit(EventDraft.of(TYPE + ".three", "test"));
+        engine.emit(EventDraft.of(TYPE + ".two", "test"));
+        engine.awaitNumber(3L * round, DONE);
       }
     } finally {
       processes.forEach(CortexEvents::close);
     }
-    assertThat(engine.rows("select distinct handler from effects order by 1"))
-        .containsExactly("sleeper-0", "sleeper-1", "sleeper-2");
   }
 
+  /** What is not due yet is a reason to wake up at that time. */
   @Test
-  void interleaving_15_a_sleeper_sets_its_alarm_to_the_next_due_time() throws Exception {
-    short handler = engine.subscribe("timed", "test.timed");
+  void interleaving_15_a_sleeper_knows_when_the_next_of_its_deliveries_is_due() throws Exception {
+    short handler = engine.subscribe("later", TYPE);
+    Instant first = Instant.now().plus(1, ChronoUnit.HOURS).truncatedTo(ChronoUnit.MICROS);
+    engine.emit(EventDraft.of(TYPE, "test").withRunAt(first.plusSeconds(60)));
+    engine.emit(EventDraft.of(TYPE, "test").withRunAt(first));
     try (Connection session = engine.session()) {
-      Instant due = Instant.now().plusSeconds(3600);
-      engine.emit(EventDraft.of("test.timed", "test").withRunAt(due));
       assertThat(engine.store().dueHandlers(session, List.of(handler)))
           .singleElement()
-          .matches(answer -> !answer.isDue())
-          .matches(
-              answer ->
-                  Duration.between(due, answer.nextRunAt().orElseThrow()).abs().toMillis() < 2);
+          .satisfies(
+              due -> {
+                assertThat(due.isDue()).isFalse();
+                assertThat(due.nextRunAt()).isEqualTo(Optional.of(first));
+              });
     }
   }
 
+  /** A busy worker beside an idle one: what the busy one holds is no reason to stay awake. */
   @Test
-  void interleaving_15_a_retry_wakes_a_sleeper() throws Exception {
-    engine.subscribe("retried", "test.retried");
-    String id;
-    try (CortexEvents cortex = engine.connect()) {
-      cortex.work(
-          List.of(
-              HandlerDefinition.oneByOne(
-                      "retried",
-                      (event, context) ->
-                          context.attempt() == 1
-                              ? Outcome.retryIn(Duration.ofDays(1), "tomorrow")
-                              : Outcome.done())
-                  .on("test.retried")));
-      id = engine.emit(EventDraft.of("test.retried", "test"));
-      engine.awaitNumber(1, "select count(*) from cortex.attempts where outcome = 'retry'");
-      engine.run("select cortex.retry(?, 'retried', 'a test')", id);
-      engine.awaitNumber(1, "select count(*) from cortex.attempts where outcome = 'done'");
+  void interleaving_15_what_another_worker_holds_is_not_due() throws Exception {
+    short handler = engine.subscribe("held", TYPE);
+    engine.emit(TYPE, 3);
+    try (Connection other = engine.begin();
+        Connection session = engine.session()) {
+      assertThat(engine.claim(other, handler, 10)).hasSize(3);
+      assertThat(engine.store().dueHandlers(session, List.of(handler)))
+          .noneMatch(DueHandler::isDue);
+      other.rollback();
+      assertThat(engine.store().dueHandlers(session, List.of(handler))).allMatch(DueHandler::isDue);
     }
   }
 
-  /** Any login can take K. Workers then poll, or rest beside; events are handled all the same. */
+  /** Any login can take K, and hold it for ever. */
   @Test
-  void interleaving_23_a_stranger_who_holds_k_delays_nothing_for_good() throws Exception {
-    engine.subscribe("stubborn", "test.stubborn");
-    try (Connection stranger = engine.session();
-        CortexEvents cortex = engine.connect()) {
-      TestEngine.run(stranger, "select pg_advisory_lock(7293847102938471029)");
-      cortex.work(
-          List.of(
-              HandlerDefinition.oneByOne("stubborn", (event, context) -> Outcome.done())
-                  .on("test.stubborn")));
-      for (int round = 1; round <= 5; round++) {
-        engine.emit("test.stubborn", 1);
-        engine.awaitNumber(round, "select count(*) from cortex.attempts where outcome = 'done'");
-      }
+  void interleaving_23_whoever_holds_k_costs_notifications_or_polls_and_stops_nobody()
+      throws Exception {
+    engine.subscribe("undisturbed", TYPE);
+    try (CortexEvents cortex = engine.connect();
+        Connection outsider = engine.session()) {
+      cortex.work(List.of(handler("undisturbed", TYPE)));
+      TestEngine.run(outsider, "select pg_advisory_lock_shared(cortex.wake_key())");
+      engine.emit(TYPE, 10);
+      engine.awaitNumber(10, DONE);
+      TestEngine.run(outsider, "select pg_advisory_unlock_all()");
+      TestEngine.run(outsider, "select pg_advisory_lock(cortex.wake_key())");
+      engine.emit(TYPE, 10);
+      engine.awaitNumber(20, DONE);
     }
+  }
+
+  private static HandlerDefinition handler(String name, String type) {
+    return HandlerDefinition.oneByOne(
+            name, (event, context) -> TestEngine.effect(name, event, context))
+        .on(type);
+  }
+
+  private static Signal hears(WakeUp sleeper) throws SQLException {
+    List<Signal> signals = sleeper.await(TestEngine.PATIENCE);
+    assertThat(signals).hasSize(1);
+    return signals.get(0);
   }
 }
