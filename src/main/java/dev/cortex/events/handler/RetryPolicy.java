@@ -33,7 +33,7 @@ public record RetryPolicy(int maxAttempts, Duration firstDelay, Duration longest
     }
   }
 
-  /** 20 attempts, 1 second doubling to 1 hour: about 9 hours until the dead letter. */
+  /** 20 attempts, 1 second doubling to 1 hour: about 8 hours until the dead letter. */
   public static RetryPolicy defaults() {
     return new RetryPolicy(20, Duration.ofSeconds(1), Duration.ofHours(1));
   }

@@ -75,7 +75,7 @@ class ArchitectureTest {
             .whereLayer("delivery")
             .mayOnlyAccessLayers("event", "database")
             .whereLayer("schedule")
-            .mayOnlyAccessLayers("event", "database", "outbox")
+            .mayOnlyAccessLayers("event", "database")
             .whereLayer("operate")
             .mayOnlyAccessLayers("event", "database")
             .whereLayer("worker")

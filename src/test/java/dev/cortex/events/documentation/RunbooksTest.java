@@ -6,7 +6,6 @@ import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -15,7 +14,6 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -29,9 +27,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 @ExtendWith(PostgresExtension.class)
 class RunbooksTest {
-  private static final Path ROOT = Path.of(System.getProperty("project.basedir", "."));
-  private static final Path RUNBOOKS = ROOT.resolve("ops/runbooks");
-  private static final String FENCE = "```";
+  private static final Path RUNBOOKS = Document.ROOT.resolve("ops/runbooks");
   private static final String ROLE_LINE = "-- as (auditor|operator|emitter|worker|owner)";
 
   /** What the documents speak of: a handler, an event that is dead in it, a worker. */
@@ -45,18 +41,6 @@ class RunbooksTest {
       insert into cortex.attempts (event, event_at, started_at, worker_id, outcome, handler_id, generation, attempt, reason, error)
       select d.event, d.event_at, now(), 1, 'dead', d.handler_id, 0, 20, 'handler_failed', 'no board' from cortex.deliveries d;
       """;
-
-  /** A block of SQL as the documents have it. */
-  record Block(String where, String sql) {
-    String role() {
-      return sql.lines().findFirst().orElse("").replace("-- as ", "");
-    }
-
-    @Override
-    public String toString() {
-      return where;
-    }
-  }
 
   private final TestDatabase database;
 
@@ -72,24 +56,25 @@ class RunbooksTest {
     }
   }
 
-  static List<Block> every_block_with_a_role() throws IOException {
-    return documents().stream()
-        .flatMap(document -> blocks(document).stream())
-        .filter(block -> block.sql().startsWith("-- as "))
+  /** The README's blocks are run by ReadmeTest, one after the other. */
+  static List<Document.Block> every_block_of_sql() throws IOException {
+    return Document.all().stream()
+        .filter(document -> !document.path().endsWith("README.md") || isOfOperations(document))
+        .flatMap(document -> document.blocks("sql").stream())
         .toList();
   }
 
+  private static boolean isOfOperations(Document document) {
+    return document.path().startsWith(Document.ROOT.resolve("ops"));
+  }
+
   @ParameterizedTest
-  @MethodSource("every_block_with_a_role")
-  void a_block_runs_as_the_role_that_it_names(Block block) throws SQLException {
-    DatabaseAddress address =
-        block.role().equals("owner")
-            ? database.address()
-            : database.address("cortex_" + block.role());
-    try (Connection connection = address.dataSource().getConnection();
+  @MethodSource("every_block_of_sql")
+  void a_block_runs_as_the_role_that_it_names(Document.Block block) throws SQLException {
+    try (Connection connection = address(block).dataSource().getConnection();
         Statement statement = connection.createStatement()) {
       connection.setAutoCommit(false);
-      statement.execute(block.sql());
+      statement.execute(block.text());
       connection.rollback();
     }
   }
@@ -99,7 +84,7 @@ class RunbooksTest {
     try (Connection sleeper = database.connection();
         Statement lock = sleeper.createStatement()) {
       lock.execute("select pg_advisory_lock(cortex.wake_key())");
-      List<Block> blocks = blocks(RUNBOOKS.resolve("wake-up.md"));
+      List<Document.Block> blocks = blocks("wake-up.md");
       assertThat(column(blocks.get(0), "mode")).containsExactly("exclusive");
     }
   }
@@ -115,24 +100,23 @@ class RunbooksTest {
           select pg_advisory_lock(cortex.worker_lock_class(), worker_id)
             from cortex.workers where name = 'host-8:2'
           """);
-      List<Block> blocks = blocks(RUNBOOKS.resolve("oldest-due.md"));
+      List<Document.Block> blocks = blocks("oldest-due.md");
       assertThat(column(blocks.get(1), "lives")).containsExactly("f", "t");
     }
   }
 
   @Test
   void the_query_for_partitions_sees_the_end_of_the_last_one() throws SQLException {
-    List<Block> blocks = blocks(RUNBOOKS.resolve("partitions.md"));
+    List<Document.Block> blocks = blocks("partitions.md");
     assertThat(column(blocks.get(0), "last_ends_at")).hasSize(2).doesNotContainNull();
   }
 
   @Test
-  void every_block_of_a_runbook_names_a_role() throws IOException {
-    List<Block> blocks = runbooks().stream().flatMap(path -> blocks(path).stream()).toList();
-    assertThat(blocks)
+  void every_block_names_a_role() throws IOException {
+    assertThat(every_block_of_sql())
         .isNotEmpty()
         .allSatisfy(
-            block -> assertThat(block.sql().lines().findFirst().orElse("")).matches(ROLE_LINE));
+            block -> assertThat(block.text().lines().findFirst().orElse("")).matches(ROLE_LINE));
   }
 
   @Test
@@ -148,16 +132,15 @@ class RunbooksTest {
 
   @Test
   void every_runbook_is_in_the_table_of_alarms() throws IOException {
-    String table = Files.readString(ROOT.resolve("ops/README.md"));
+    String table = Files.readString(Document.ROOT.resolve("ops/README.md"));
     assertThat(runbooks())
         .allSatisfy(runbook -> assertThat(table).contains("(runbooks/" + runbook.getFileName()));
   }
 
-  private List<String> column(Block block, String name) throws SQLException {
-    DatabaseAddress address = database.address("cortex_" + block.role());
-    try (Connection connection = address.dataSource().getConnection();
+  private List<String> column(Document.Block block, String name) throws SQLException {
+    try (Connection connection = address(block).dataSource().getConnection();
         Statement statement = connection.createStatement();
-        ResultSet rows = statement.executeQuery(block.sql())) {
+        ResultSet rows = statement.executeQuery(block.text())) {
       List<String> values = new ArrayList<>();
       while (rows.next()) {
         values.add(rows.getString(name));
@@ -166,45 +149,18 @@ class RunbooksTest {
     }
   }
 
+  private DatabaseAddress address(Document.Block block) {
+    String role = block.text().lines().findFirst().orElse("").replace("-- as ", "");
+    return role.equals("owner") ? database.address() : database.address("cortex_" + role);
+  }
+
+  private static List<Document.Block> blocks(String runbook) {
+    return Document.of(RUNBOOKS.resolve(runbook)).blocks("sql");
+  }
+
   private static List<Path> runbooks() throws IOException {
     try (Stream<Path> files = Files.list(RUNBOOKS)) {
       return files.sorted().toList();
-    }
-  }
-
-  private static List<Path> documents() throws IOException {
-    try (Stream<Path> operations = Files.walk(ROOT.resolve("ops"));
-        Stream<Path> documents = Files.list(ROOT.resolve("docs"))) {
-      return Stream.concat(operations, documents)
-          .filter(path -> path.toString().endsWith(".md"))
-          .sorted()
-          .toList();
-    }
-  }
-
-  /** The blocks of SQL in a document, in a list's indentation too. */
-  private static List<Block> blocks(Path document) {
-    List<Block> blocks = new ArrayList<>();
-    List<String> lines = lines(document);
-    for (int i = 0; i < lines.size(); i++) {
-      if (lines.get(i).strip().equals(FENCE + "sql")) {
-        List<String> sql =
-            lines.subList(i + 1, lines.size()).stream()
-                .takeWhile(line -> !line.strip().equals(FENCE))
-                .toList();
-        String text = sql.stream().collect(Collectors.joining("\n")).stripIndent();
-        blocks.add(new Block(document.getFileName() + ":" + (i + 2), text));
-        i += sql.size() + 1;
-      }
-    }
-    return blocks;
-  }
-
-  private static List<String> lines(Path document) {
-    try {
-      return Files.readAllLines(document);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 }

@@ -9,6 +9,9 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -19,6 +22,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 class TelemetryTableTest {
   private static final Path TABLE =
       Path.of(System.getProperty("project.basedir", "."), "docs", "telemetry.md");
+  private static final Path SOURCES =
+      Path.of(System.getProperty("project.basedir", "."), "src/main/java/dev/cortex/events");
+  private static final Pattern REASON =
+      Pattern.compile(
+          "\\b(?:charged?|failed|retry|snooze|dead|transactionEnded|[A-Z]+_[A-Z]+)"
+              + "\\(\\s*\"([a-z]+(?:_[a-z]+)*)\",");
   private static final int COLUMNS = 5;
   private static final int FIELDS = 2;
 
@@ -42,6 +51,28 @@ class TelemetryTableTest {
     assertThat(rows().keySet())
         .containsExactlyInAnyOrderElementsOf(
             every_engine_event().map(Class::getSimpleName).toList());
+  }
+
+  /** A reason that nobody can look up is a riddle in the audit. */
+  @Test
+  void every_reason_that_a_worker_writes_is_in_the_table_of_reasons() throws IOException {
+    String document = Files.readString(TABLE);
+    assertThat(reasonsWritten())
+        .contains("handler_failed", "time_budget", "transaction_ended", "event_gone")
+        .allSatisfy(reason -> assertThat(document).contains("| `" + reason + "` |"));
+  }
+
+  /** The first argument of whatever makes a settlement or a charge, in the rooms that do. */
+  private static Set<String> reasonsWritten() throws IOException {
+    Set<String> reasons = new TreeSet<>();
+    for (String room : List.of("worker", "delivery")) {
+      try (Stream<Path> files = Files.list(SOURCES.resolve(room))) {
+        for (Path file : files.toList()) {
+          REASON.matcher(Files.readString(file)).results().forEach(m -> reasons.add(m.group(1)));
+        }
+      }
+    }
+    return reasons;
   }
 
   /** The cells of each row by the record's name. */
