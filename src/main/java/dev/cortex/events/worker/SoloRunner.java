@@ -168,10 +168,17 @@ final class SoloRunner {
   private boolean recordAfresh(
       Connection connection, HandlerQueue queue, Delivery seen, Settlement settlement)
       throws SQLException {
-    connection.rollback();
-    Optional<Delivery> locked = store.reclaim(connection, seen);
-    if (locked.isEmpty() || !record(connection, queue, locked.get(), settlement)) {
+    try {
       connection.rollback();
+      Optional<Delivery> locked = store.reclaim(connection, seen);
+      if (locked.isEmpty() || !record(connection, queue, locked.get(), settlement)) {
+        connection.rollback();
+      }
+    } catch (SQLException e) {
+      // The session is gone too, as after a timeout of the server's: charged in the end all the
+      // same.
+      queue.strikes().add(seen);
+      throw e;
     }
     return true;
   }

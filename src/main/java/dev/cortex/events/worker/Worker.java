@@ -81,7 +81,8 @@ public final class Worker implements AutoCloseable {
   /**
    * Starts a worker. Waits for the database for as long as it takes.
    *
-   * @param pool where transactions come from: at least as many connections as slots, and two more
+   * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
+   *     slots, and two more
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
