@@ -23,7 +23,7 @@
  * 23  advisory locks that anybody can take            WakeUpTest
  * 25  another default isolation                       ContentionTest
  * 26  handlers that emit what they consume            FanOutTest
- * 28  a process that dies                             LateRowsTest
+ * 28  a process that dies                             LateRowsTest, crash.CrashTest
  * 30  input that PostgreSQL refuses by itself         FanOutTest, outbox.EntrancesTest
  * 31  what jsonb and timestamptz normalise            FanOutTest
  * </pre>

@@ -139,7 +139,7 @@ public record BadEvent(Map<String, String> members, Optional<Map<String, String>
   }
 
   /** The bytes that a piece of JSON stands for. */
-  static byte[] bytes(String json) {
+  public static byte[] bytes(String json) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     json.codePoints()
         .forEach(

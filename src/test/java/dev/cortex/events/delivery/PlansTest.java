@@ -1,0 +1,276 @@
+package dev.cortex.events.delivery;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import java.sql.Connection;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * The plans that the hot statements have when they run, inside the functions too: over a backlog of
+ * 100,000 behind 50,000 dead rows that a snapshot keeps, before the first ANALYZE and after it,
+ * once the generic plan is in use.
+ */
+@ExtendWith(PostgresExtension.class)
+@TestInstance(Lifecycle.PER_CLASS)
+class PlansTest {
+  private static final int WORKER = 1;
+  private static final int BATCH = 100;
+
+  /** The server plans a statement anew for its first five executions. */
+  private static final int EXECUTIONS = 7;
+
+  private final TestDatabase database;
+  private final DeliveryStore store = new DeliveryStore();
+  private final Connection snapshot;
+  private short handler;
+
+  /** From the mark on, which is above the dead rows. */
+  private ClaimWindow ahead = ClaimWindow.everything();
+
+  PlansTest(TestDatabase database) throws SQLException {
+    this.database = database;
+    this.snapshot = database.connection();
+  }
+
+  @BeforeAll
+  void a_backlog_behind_dead_rows() throws SQLException {
+    try (Connection connection = database.connection();
+        Statement statement = connection.createStatement()) {
+      statement.execute("alter table cortex.deliveries set (autovacuum_enabled = false)");
+      statement.execute("insert into cortex.event_types (type) values ('test.plans')");
+      try (ResultSet row =
+          statement.executeQuery(
+              "select cortex.register_handler('plans', 'transactional', 20::smallint, '30 s', array['test.plans'])")) {
+        row.next();
+        handler = row.getShort(1);
+      }
+      statement.execute(
+          """
+          insert into cortex.events (type, source, priority)
+          select 'test.plans', 'test', (enum_range(null::cortex.priority))[1 + n % 2 * 2]
+            from generate_series(1, 150000) n
+          """);
+      snapshot.setAutoCommit(false);
+      snapshot.setTransactionIsolation(Connection.TRANSACTION_REPEATABLE_READ);
+      try (Statement look = snapshot.createStatement()) {
+        look.execute("select count(*) from cortex.settings");
+      }
+      finishFirstThird(connection);
+    }
+  }
+
+  /** As a worker does. */
+  private void finishFirstThird(Connection connection) throws SQLException {
+    LowWaterMarks marks = new LowWaterMarks();
+    connection.setAutoCommit(false);
+    long now = System.nanoTime();
+    for (int finished = 0; finished < 50_000; ) {
+      ahead = ahead(marks, now);
+      List<Delivery> claimed = store.claim(connection, handler, ahead, 1_000);
+      finished += store.acknowledge(connection, WORKER, claimed);
+      connection.commit();
+      marks.committed(ahead, claimed, true, Duration.ofNanos(1), now);
+    }
+    ahead = ahead(marks, now);
+    connection.setAutoCommit(true);
+  }
+
+  /** Without the sweeps, which find nothing here. */
+  private static ClaimWindow ahead(LowWaterMarks marks, long now) {
+    ClaimWindow window = marks.next(now);
+    while (window.kind() != ClaimWindow.Kind.AHEAD) {
+      window = marks.next(now);
+    }
+    return window;
+  }
+
+  @AfterAll
+  void end() throws SQLException {
+    snapshot.close();
+  }
+
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void the_claim_is_one_bounded_index_scan_a_priority(boolean isAnalysed) throws SQLException {
+    analyse(isAnalysed);
+
+    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "cortex.deliveries d");
+    assertThat(plans).hasSize(1).allSatisfy(PlansTest::assertNothingIsReadWhole);
+    assertThat(plans.get(0))
+        .contains("Index Scan using deliveries_due on deliveries d")
+        .containsPattern(
+            "Index Cond: .*handler_id = \\$?\\w+.*lane = .*priority = .*ROW\\(run_at, event\\) >= ROW\\(.*ROW\\(run_at, event\\) < ROW\\(.*run_at <= ")
+        .contains("actual rows=100");
+    assertThat(plans.get(0)).as("by a plan for any parameters").contains("$");
+  }
+
+  /** Each event is fetched from the one partition that its delivery names. */
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void the_events_of_a_claim_are_fetched_from_one_partition(boolean isAnalysed)
+      throws SQLException {
+    analyse(isAnalysed);
+
+    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "left join lateral");
+    assertThat(plans).isNotEmpty().allSatisfy(PlansTest::assertNothingIsReadWhole);
+    assertThat(plans)
+        .allSatisfy(
+            plan -> {
+              assertThat(plan).contains("Subplans Removed: ").contains("Nested Loop");
+              assertThat(scansThatRan(plan, "events_")).hasSize(1);
+            });
+  }
+
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void the_acknowledgement_is_a_tid_scan(boolean isAnalysed) throws SQLException {
+    analyse(isAnalysed);
+
+    List<String> plans =
+        plansOf(
+            connection -> {
+              List<Delivery> claimed = claim(connection);
+              assertThat(store.acknowledge(connection, WORKER, claimed)).isEqualTo(BATCH);
+              connection.rollback();
+            },
+            "with acknowledged as");
+    assertThat(plans).hasSize(1);
+    assertThat(plans.get(0))
+        .contains("Delete on deliveries", "Tid Scan on deliveries", "TID Cond: (ctid = ANY (")
+        .doesNotContain("Seq Scan on deliveries", "Index Scan");
+  }
+
+  @Test
+  void a_delivery_is_locked_again_through_the_index() throws SQLException {
+    List<String> plans =
+        plansOf(
+            connection -> {
+              List<Delivery> claimed = claim(connection);
+              connection.rollback();
+              assertThat(store.reclaim(connection, claimed.get(0))).isPresent();
+              connection.rollback();
+            },
+            "d.generation = ");
+    assertThat(plans).hasSize(1).allSatisfy(PlansTest::assertNothingIsReadWhole);
+    assertThat(plans.get(0))
+        .containsPattern("Index Cond: .*handler_id.*lane.*priority.*run_at.*event");
+  }
+
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void what_a_sleeper_asks_is_answered_from_the_index(boolean isAnalysed) throws SQLException {
+    analyse(isAnalysed);
+
+    List<String> plans =
+        plansOf(
+            connection -> {
+              assertThat(store.dueHandlers(connection, List.of(handler)))
+                  .allMatch(DueHandler::isDue);
+              connection.rollback();
+            },
+            "cortex.deliveries d");
+    assertThat(plans).isNotEmpty().allSatisfy(PlansTest::assertNothingIsReadWhole);
+    assertThat(plans)
+        .allSatisfy(plan -> assertThat(plan).contains("using deliveries_due on deliveries d"));
+  }
+
+  /** The mark is what keeps claims off the dead rows: a claim reads a few hundred pages at most. */
+  @Test
+  void a_claim_from_the_mark_walks_over_no_dead_rows() throws SQLException {
+    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "cortex.deliveries d");
+
+    assertThat(plans).allSatisfy(plan -> assertThat(pagesRead(plan)).isLessThan(1_000));
+  }
+
+  private static long pagesRead(String plan) {
+    return plan.lines()
+        .filter(line -> line.contains("Buffers: shared"))
+        .limit(1)
+        .flatMap(line -> Stream.of(line.trim().split("[ =]")))
+        .filter(word -> word.matches("[0-9]+"))
+        .mapToLong(Long::parseLong)
+        .sum();
+  }
+
+  private static void assertNothingIsReadWhole(String plan) {
+    assertThat(plan)
+        .doesNotContain("Seq Scan on deliveries")
+        .doesNotContain("Seq Scan on events")
+        .doesNotContain("Bitmap")
+        .doesNotContain("Sort Key")
+        .doesNotContain("Hash Join")
+        .doesNotContain("Merge Join")
+        .doesNotContain("JIT");
+  }
+
+  private static List<String> scansThatRan(String plan, String table) {
+    return plan.lines()
+        .filter(line -> line.contains(" Scan using " + table) && !line.contains("never executed"))
+        .toList();
+  }
+
+  private void analyse(boolean isAnalysed) throws SQLException {
+    try (Connection connection = database.connection();
+        Statement statement = connection.createStatement()) {
+      if (isAnalysed) {
+        statement.execute("analyze cortex.deliveries");
+        statement.execute("analyze cortex.events");
+      } else {
+        forgetStatistics();
+      }
+    }
+  }
+
+  /** As in a database where ANALYZE has seen the tables empty, or not at all. */
+  private void forgetStatistics() throws SQLException {
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      statement.execute(
+          """
+          delete from pg_statistic
+           where starelid = 'cortex.deliveries'::regclass
+              or starelid in (select relid from pg_partition_tree('cortex.events'));
+          update pg_class set reltuples = 0, relpages = 0 where relname in ('deliveries', 'deliveries_due')""");
+    }
+  }
+
+  private List<Delivery> claim(Connection connection) throws SQLException {
+    List<Delivery> claimed = store.claim(connection, handler, ahead, BATCH);
+    assertThat(claimed).hasSize(BATCH);
+    return claimed;
+  }
+
+  private void claimAndRollBack(Connection connection) throws SQLException {
+    claim(connection);
+    connection.rollback();
+  }
+
+  /** The plans of the statements with this text, in the last of several executions. */
+  private List<String> plansOf(PlanRecorder.Work work, String text) throws SQLException {
+    try (Connection connection = database.superuserAddress().dataSource().getConnection()) {
+      PlanRecorder recorder = PlanRecorder.on(connection);
+      connection.setAutoCommit(false);
+      for (int i = 1; i < EXECUTIONS; i++) {
+        work.on(recorder.connection());
+      }
+      recorder.clear();
+      work.on(recorder.connection());
+      return recorder.plans().stream().filter(plan -> plan.contains(text)).toList();
+    }
+  }
+}
