@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -33,7 +34,7 @@ class ArchitectureDocumentTest {
   private static final Pattern TYPE =
       Pattern.compile("`([A-Z][a-z][A-Za-z]*)(?:\\.([a-z][A-Za-z]*))?`");
   private static final Pattern SQL_NAME = Pattern.compile("`cortex\\.([a-z_]+)(?:\\([^`]*)?`");
-  private static final Pattern LINK = Pattern.compile("\\]\\(([^)#]+)(?:#[^)]*)?\\)");
+  private static final Pattern LINK = Pattern.compile("\\]\\(([^)#]+)(?:#([^)]*))?\\)");
 
   @Test
   void its_rooms_may_use_what_the_architecture_test_allows() throws IOException {
@@ -68,17 +69,28 @@ class ArchitectureDocumentTest {
   }
 
   @Test
-  void every_link_of_the_documents_leads_to_a_file() throws IOException {
+  void every_link_of_the_documents_leads_somewhere() throws IOException {
     for (Document document : Document.all()) {
       Matcher links = LINK.matcher(document.text());
       while (links.find()) {
         if (!links.group(1).matches("[a-z]+:.*")) {
-          assertThat(document.path().resolveSibling(links.group(1)))
-              .as(document.path() + ": " + links.group())
-              .exists();
+          Path target = document.path().resolveSibling(links.group(1));
+          assertThat(target).as(document.path() + ": " + links.group()).exists();
+          if (links.group(2) != null) {
+            assertThat(anchors(Document.of(target))).contains(links.group(2));
+          }
         }
       }
     }
+  }
+
+  /** The headings, as the links to them are spelled. */
+  private static List<String> anchors(Document document) {
+    return document.lines().stream()
+        .filter(line -> line.startsWith("#"))
+        .map(line -> line.replaceFirst("^#+ ", "").toLowerCase(Locale.ROOT))
+        .map(heading -> heading.replaceAll("[^a-z0-9 -]", "").replace(' ', '-'))
+        .toList();
   }
 
   @Test
