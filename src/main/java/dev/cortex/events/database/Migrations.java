@@ -132,6 +132,8 @@ public final class Migrations {
     FluentConfiguration configuration =
         Flyway.configure()
             .loggers(QuietLogs.class.getName())
+            // All or nothing, so that nobody meets half a schema.
+            .group(true)
             .dataSource(
                 address
                     .withApplicationName("cortex-migrate")

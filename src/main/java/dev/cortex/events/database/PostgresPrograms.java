@@ -6,8 +6,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.nio.file.DirectoryNotEmptyException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -139,11 +137,13 @@ record PostgresPrograms(Path directory, int major) {
       }
       Files.setPosixFilePermissions(whole, PosixFilePermissions.fromString("rwxr-xr-x"));
       Files.move(whole, directory, StandardCopyOption.ATOMIC_MOVE);
-    } catch (FileAlreadyExistsException | DirectoryNotEmptyException e) {
-      delete(whole); // another process was faster, with the same archive
     } catch (IOException | RuntimeException e) {
       delete(whole);
-      throw e;
+      // The directory is there complete or not at all: another process was faster, with the same
+      // archive.
+      if (!Files.isDirectory(directory)) {
+        throw e;
+      }
     }
   }
 
