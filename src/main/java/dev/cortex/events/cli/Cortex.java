@@ -98,6 +98,7 @@ final class Cortex implements Runnable {
     ErrorReport errors = new ErrorReport(console, () -> cortex.debug);
     CommandLine line =
         new CommandLine(cortex)
+            .setExpandAtFiles(false)
             .setOut(console.out())
             .setErr(console.err())
             .setExecutionExceptionHandler(errors)
