@@ -1,14 +1,18 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.TestDatabase;
 import java.io.ByteArrayInputStream;
+import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.List;
 import java.util.Map;
 
 /** The command line in this process, with its output kept, on a test database. */
@@ -32,11 +36,32 @@ final class TestCommandLine {
       // And of the one that migrated it.
       statement.execute("grant " + database.address().user() + " to cli");
     }
-    return at(database.address().withLogin("cli", "cli").jdbcUrl() + "?user=cli&password=cli");
+    return withLogin(database.address());
+  }
+
+  /** On another database of the same server, as the same login. */
+  static TestCommandLine on(TestDatabase database, String name) {
+    return withLogin(database.address().withDatabase(name));
+  }
+
+  private static TestCommandLine withLogin(DatabaseAddress address) {
+    return at(address.withLogin("cli", "cli").jdbcUrl() + "?user=cli&password=cli");
   }
 
   static TestCommandLine at(String url) {
     return new TestCommandLine(Map.of("DATABASE_URL", url));
+  }
+
+  /** A command in a JVM of its own, on the same database; what it says is kept in this file. */
+  Process start(Path output, String... arguments) throws IOException {
+    ProcessBuilder builder =
+        new ProcessBuilder(
+                JavaProgram.command(
+                    List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"), arguments))
+            .redirectErrorStream(true)
+            .redirectOutput(output.toFile());
+    builder.environment().putAll(environment);
+    return builder.start();
   }
 
   Answer run(String... arguments) {
