@@ -1,0 +1,170 @@
+package dev.cortex.events.cli;
+
+import static dev.cortex.events.cli.TestCommandLine.bytes;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.cli.TestCommandLine.Answer;
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What {@code cortex emit} records, prints and refuses. */
+@ExtendWith(PostgresExtension.class)
+class EmitCommandTest {
+  private final TestDatabase database;
+  private TestCommandLine cortex;
+  private TestSubscription subscription;
+  private String type = "";
+
+  EmitCommandTest(TestDatabase database) {
+    this.database = database;
+  }
+
+  @BeforeEach
+  void a_type_of_its_own() throws SQLException {
+    cortex = TestCommandLine.on(database);
+    subscription = TestSubscription.in(database);
+    type = subscription.type();
+  }
+
+  @Test
+  void the_public_id_of_what_was_emitted_is_printed() throws SQLException {
+    Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "{\"a\": 1}");
+    assertThat(answer.status()).as(answer.err()).isZero();
+    assertThat(answer.out()).matches("evt_[0-9]{8}_[0-9]{6}_[0-9a-f]+\\R");
+    assertThat(answer.err()).isEmpty();
+    assertThat(subscription.recorded()).isEqualTo(1);
+  }
+
+  @Test
+  void a_repeated_dedupe_key_prints_the_first_id_again() throws SQLException {
+    Answer first = cortex.run("emit", type, "--source", "me", "--dedupe-key", "once-" + type);
+    Answer second = cortex.run("emit", type, "--source", "me", "--dedupe-key", "once-" + type);
+    assertThat(second).isEqualTo(first);
+    assertThat(subscription.recorded()).isEqualTo(1);
+  }
+
+  @Test
+  void a_payload_comes_from_an_argument_a_file_or_standard_input(@TempDir Path directory)
+      throws Exception {
+    Path file = Files.writeString(directory.resolve("payload.json"), "{\"from\": \"file\"}");
+    cortex.run("emit", type, "--source", "me", "--payload", "{\"from\": \"argument\"}");
+    cortex.run("emit", type, "--source", "me", "--payload", "@" + file);
+    cortex.run(
+        bytes("{\"from\": \"standard input\"}"), "emit", type, "--source", "me", "--payload", "-");
+    assertThat(
+            subscription.text(
+                "select string_agg(payload ->> 'from', ', ' order by payload ->> 'from')"
+                    + " from cortex.events where type = ?",
+                type))
+        .isEqualTo("argument, file, standard input");
+  }
+
+  @Test
+  void an_argument_that_begins_with_an_at_sign_is_not_read_as_a_file_of_arguments(
+      @TempDir Path directory) throws IOException {
+    Path file = Files.writeString(directory.resolve("arguments"), "--priority high");
+    Answer answer = cortex.run("emit", type, "--source", "@" + file);
+    assertThat(answer.status()).as(answer.err()).isZero();
+    assertThat(cortex.run("events", "--type", type).out()).contains("\"@" + file + "\"");
+  }
+
+  @Test
+  void a_payload_file_that_is_not_there_is_not_found() {
+    Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@/no/such/file");
+    assertThat(answer.status()).isEqualTo(66);
+    assertThat(answer.err()).contains("no such file").contains("/no/such/file");
+  }
+
+  @Test
+  void an_unknown_type_is_refused_with_field_rule_value_and_the_nearest_one() {
+    Answer answer = cortex.run("emit", "task.faild", "--source", "me");
+    assertThat(answer.status()).isEqualTo(65);
+    assertThat(answer.out()).isEmpty();
+    assertThat(answer.err())
+        .contains("type must be a known type")
+        .contains("\"task.faild\"")
+        .contains("task.failed")
+        .doesNotContain("\tat ");
+    assertThat(answer.err().lines()).hasSize(1);
+  }
+
+  @Test
+  void an_unknown_priority_is_refused_with_field_rule_and_value() throws SQLException {
+    Answer answer = cortex.run("emit", type, "--source", "me", "--priority", "urgent");
+    assertThat(answer.status()).isEqualTo(65);
+    assertThat(answer.err())
+        .contains("priority must be critical, high, medium or low")
+        .contains("urgent");
+    assertThat(subscription.recorded()).isZero();
+  }
+
+  @Test
+  void a_refused_payload_is_not_shown() {
+    Answer answer =
+        cortex.run("emit", type, "--source", "me", "--payload", "{\"password\": secret}");
+    assertThat(answer.status()).isEqualTo(65);
+    assertThat(answer.err()).contains("payload").doesNotContain("secret");
+  }
+
+  @Test
+  void lines_have_fates_of_their_own() throws SQLException {
+    String good = "{\"event_type\": \"%s\", \"source\": \"a\"}".formatted(type);
+    String unknown = "{\"event_type\": \"task.faild\", \"source\": \"a\"}";
+    String incomplete = "{\"event_type\": \"%s\"}".formatted(type);
+    Answer answer = emitLines(good, "nonsense", incomplete, "", unknown, good);
+    assertThat(answer.status()).isEqualTo(65);
+    assertThat(answer.out().lines()).hasSize(2).allMatch(id -> id.startsWith("evt_"));
+    assertThat(answer.err().lines())
+        .satisfiesExactly(
+            line -> assertThat(line).startsWith("cortex: line 2: ").contains("valid JSON"),
+            line -> assertThat(line).startsWith("cortex: line 3: ").contains("source must be"),
+            line -> assertThat(line).startsWith("cortex: line 5: ").contains("task.failed"));
+    assertThat(subscription.recorded()).isEqualTo(2);
+  }
+
+  @Test
+  void the_nth_id_belongs_to_the_nth_good_line() {
+    StringBuilder lines = new StringBuilder();
+    for (int n = 0; n < 1_201; n++) {
+      lines.append(
+          "{\"event_type\": \"%s\", \"source\": \"s-%d\"}%n".formatted(type, n).replace("\r", ""));
+    }
+    Answer answer = cortex.run(bytes(lines.toString()), "emit", "-");
+    assertThat(answer.status()).as(answer.err()).isZero();
+    List<String> ids = answer.out().lines().toList();
+    assertThat(ids).hasSize(1_201).doesNotHaveDuplicates();
+    for (int n : List.of(0, 499, 500, 1_200)) {
+      assertThat(cortex.run("trace", ids.get(n)).out()).contains("  from s-" + n + "  ");
+    }
+  }
+
+  @Test
+  void a_last_line_needs_no_end_and_no_input_is_nothing_to_do() {
+    assertThat(cortex.run("emit", "-")).isEqualTo(new Answer(0, "", ""));
+    Answer answer =
+        cortex.run(
+            bytes("{\"event_type\": \"%s\", \"source\": \"a\"}".formatted(type)), "emit", "-");
+    assertThat(answer.status()).isZero();
+    assertThat(answer.out().lines()).hasSize(1);
+  }
+
+  @Test
+  void lines_say_everything_themselves() {
+    Answer answer = cortex.run("emit", "-", "--source", "me");
+    assertThat(answer.status()).isEqualTo(64);
+    assertThat(answer.err()).contains("no other option may be given");
+  }
+
+  private Answer emitLines(String... lines) {
+    return cortex.run(bytes(String.join("\n", lines) + "\n"), "emit", "-");
+  }
+}
