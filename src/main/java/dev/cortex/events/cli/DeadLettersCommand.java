@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.operate.DeadLetter;
+import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -40,8 +41,11 @@ final class DeadLettersCommand implements Callable<Integer> {
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
-      List<DeadLetter> letters =
-          installation.operations(Role.AUDITOR).deadLetters(handler, 0, limit);
+      Operations operations = installation.operations(Role.AUDITOR);
+      List<DeadLetter> letters = operations.deadLetters(handler, 0, limit);
+      if (letters.isEmpty()) {
+        requireHandler(operations);
+      }
       if (letters.isEmpty() && !json) {
         cortex.console().print("no dead letters");
       } else {
@@ -49,5 +53,12 @@ final class DeadLettersCommand implements Callable<Integer> {
       }
     }
     return 0;
+  }
+
+  /** A name that was mistyped is no good news. */
+  private void requireHandler(Operations operations) {
+    if (operations.handlers().stream().noneMatch(known -> known.name().equals(handler))) {
+      throw new NothingFoundException("no handler has this name", handler);
+    }
   }
 }
