@@ -1,0 +1,166 @@
+package dev.cortex.events.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.cortex.events.cli.TestCommandLine.Answer;
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import java.sql.SQLException;
+import java.util.Arrays;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What the commands that change the queue do, and that each wants a reason. */
+@ExtendWith(PostgresExtension.class)
+class OperatorCommandsTest {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private final TestDatabase database;
+  private TestCommandLine cortex;
+  private TestSubscription subscription;
+  private String handler = "";
+  private String id = "";
+
+  OperatorCommandsTest(TestDatabase database) {
+    this.database = database;
+  }
+
+  @BeforeEach
+  void an_event_that_waits() throws SQLException {
+    cortex = TestCommandLine.on(database);
+    subscription = TestSubscription.in(database);
+    handler = subscription.handler();
+    id = cortex.run("emit", subscription.type(), "--source", "me").out().strip();
+  }
+
+  @Test
+  void retry_makes_a_dead_delivery_available() throws SQLException {
+    subscription.kill("no use");
+    assertThat(did("retry", id, handler)).isEqualTo("available");
+    assertThat(subscription.states()).isEqualTo("available");
+    assertReasonIsKept("retry");
+  }
+
+  @Test
+  void redrive_makes_the_dead_letters_of_a_handler_available() throws SQLException {
+    cortex.run("emit", subscription.type(), "--source", "me");
+    subscription.kill("no use");
+    assertThat(did("redrive", handler, "--type", "task.failed")).isEqualTo("redriven 0");
+    assertThat(did("redrive", handler, "--limit", "1")).isEqualTo("redriven 1");
+    assertThat(subscription.states()).isEqualTo("available,dead");
+    assertThat(did("redrive", handler)).isEqualTo("redriven 1");
+    assertThat(subscription.states()).isEqualTo("available");
+  }
+
+  @Test
+  void cancel_ends_the_deliveries_of_an_event() throws Exception {
+    JsonNode cancelled = JSON.readTree(did("cancel", id, "--json"));
+    assertThat(cancelled.at("/0/handler").textValue()).isEqualTo(handler);
+    assertThat(subscription.states()).isEmpty();
+    assertThat(did("cancel", id)).startsWith("nothing to cancel");
+    assertThat(cortex.run("audit", id).out()).contains("cancel").contains(handler);
+    assertReasonIsKept("cancel");
+  }
+
+  @Test
+  void cancel_can_end_the_delivery_to_one_handler_only() throws SQLException {
+    assertThat(did("cancel", id, "--handler", handler)).contains(handler);
+    assertThat(subscription.states()).isEmpty();
+  }
+
+  @Test
+  void a_handler_is_paused_and_resumed() {
+    assertThat(did("pause", handler)).isEqualTo("paused");
+    assertThat(cortex.run("status").out()).containsPattern(handler + " .* yes");
+    assertThat(did("resume", handler)).isEqualTo("resumed");
+    assertThat(cortex.run("status").out()).containsPattern(handler + " .* no");
+  }
+
+  @Test
+  void a_type_is_paused_and_resumed() throws SQLException {
+    assertThat(did("pause", "--type", subscription.type()))
+        .isEqualTo("paused, deliveries moved: 1");
+    assertThat(subscription.states()).isEqualTo("held");
+    assertThat(did("resume", "--type", subscription.type()))
+        .isEqualTo("resumed, deliveries moved: 1");
+    assertThat(subscription.states()).isEqualTo("available");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "retry ID HANDLER",
+        "redrive HANDLER",
+        "cancel ID",
+        "pause HANDLER",
+        "resume HANDLER"
+      })
+  void a_reason_must_be_given_and_say_something(String command) throws SQLException {
+    String[] call = call(command);
+    Answer without = cortex.run(call);
+    assertThat(without.status()).isEqualTo(64);
+    assertThat(without.err()).contains("--reason");
+    Answer empty = cortex.run(with(call, ""));
+    assertThat(empty.status()).isEqualTo(65);
+    assertThat(empty.err()).contains("reason must");
+    assertThat(subscription.states()).isEqualTo("available");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "retry ID no-such-handler",
+        "retry evt_20200101_000000_1 HANDLER",
+        "redrive no-such-handler",
+        "cancel evt_20200101_000000_1",
+        "cancel ID --handler no-such-handler",
+        "pause no-such-handler",
+        "pause --type no.such",
+        "resume no-such-handler",
+        "resume --type no.such"
+      })
+  void what_is_named_must_be_there(String command) {
+    Answer answer = cortex.run(with(call(command), "a test"));
+    assertThat(answer.status()).as(answer.out() + answer.err()).isEqualTo(66);
+    assertThat(answer.out()).isEmpty();
+    assertThat(answer.err()).startsWith("cortex: action refused: ").doesNotContain("\tat ");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"pause", "resume", "pause HANDLER --type task.failed"})
+  void either_a_handler_or_a_type_is_paused(String command) {
+    Answer answer = cortex.run(with(call(command), "a test"));
+    assertThat(answer.status()).isEqualTo(64);
+    assertThat(answer.err()).contains("either HANDLER or --type");
+  }
+
+  private String did(String... command) {
+    Answer answer = cortex.run(with(command, "a test"));
+    assertThat(answer.status()).as(answer.err()).isZero();
+    return answer.out().strip();
+  }
+
+  private String[] call(String command) {
+    return command.replace("ID", id).replace("HANDLER", handler).split(" ");
+  }
+
+  private static String[] with(String[] command, String reason) {
+    String[] call = Arrays.copyOf(command, command.length + 1);
+    call[command.length] = "--reason=" + reason;
+    return call;
+  }
+
+  private void assertReasonIsKept(String action) throws SQLException {
+    assertThat(
+            subscription.text(
+                "select reason || ' by ' || database_user from cortex.operator_actions"
+                    + " where action = ? order by id desc limit 1",
+                action))
+        .isEqualTo("a test by cli");
+  }
+}
