@@ -39,6 +39,9 @@ class DatabaseCrashTest {
   private static final int EMITTERS = 3;
   private static final int EVENTS_BETWEEN = 300;
 
+  /** What keeps the emitters from running away from the workers. */
+  private static final long PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(4);
+
   private static final String HANDLED_BY_BOTH =
       "select min(effects) from (select count(*) as effects from crash_effects group by handler) by_handler";
 
@@ -102,6 +105,7 @@ class DatabaseCrashTest {
         connection.setAutoCommit(false);
         while (!isOver.get()) {
           emitOne(connection);
+          LockSupport.parkNanos(PAUSE_NANOS);
         }
       } catch (SQLException | RuntimeException e) {
         LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(20));
