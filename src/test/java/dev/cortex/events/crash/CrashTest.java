@@ -44,7 +44,7 @@ class CrashTest {
   private static final int SHARE = EVENTS / 4;
 
   /** Some victims turn out to have committed; so events last for more attempts than kills. */
-  private static final int ATTEMPTS = 2 * KILLS;
+  private static final int ATTEMPTS = KILLS + KILLS / 4 + 10;
 
   /** How long to wait until any worker is where it is to be killed. */
   private static final long AIM_NANOS = TimeUnit.SECONDS.toNanos(2);

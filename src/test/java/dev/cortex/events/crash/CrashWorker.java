@@ -64,7 +64,10 @@ final class CrashWorker {
     this.manner = manner;
   }
 
-  /** Arguments: URL, marker file, name, manner. Begins at the first byte of its input. */
+  /**
+   * Arguments: URL, marker file, name, manner. Begins at the first byte of its input, ends at its
+   * end.
+   */
   public static void main(String[] arguments) throws Exception {
     CrashWorker self =
         new CrashWorker(
@@ -77,7 +80,9 @@ final class CrashWorker {
     Worker worker = cortex.work(handlers, self.options());
     Runtime.getRuntime().addShutdownHook(new Thread(() -> end(cortex)));
     System.out.println("ready " + worker.workerId());
-    Thread.currentThread().join();
+    // At the end of its input, whoever is to kill it is dead itself.
+    while (System.in.read() >= 0) {}
+    Runtime.getRuntime().halt(1);
   }
 
   /** The JVM's own exit status of a SIGTERM would be that of a failure. */

@@ -14,6 +14,7 @@ import java.util.concurrent.locks.LockSupport;
  */
 final class Pace {
   private final MappedByteBuffer bytes;
+  private final long parent = parent();
 
   private Pace(MappedByteBuffer bytes) {
     this.bytes = bytes;
@@ -31,10 +32,22 @@ final class Pace {
     bytes.putInt(0, events);
   }
 
-  /** Waits until an emitter that has emitted so many may go on. */
+  /**
+   * Waits until an emitter that has emitted so many may go on.
+   *
+   * @throws IllegalStateException when whoever sets the pace is dead
+   */
   void await(int emitted) {
     while (bytes.getInt(0) <= emitted) {
+      if (parent() != parent) {
+        throw new IllegalStateException("nobody sets the pace any more");
+      }
       LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(2));
     }
+  }
+
+  /** Another one adopts a process whose parent dies. */
+  private static long parent() {
+    return ProcessHandle.current().parent().map(ProcessHandle::pid).orElse(0L);
   }
 }
