@@ -161,6 +161,7 @@ class CrashTest {
   private List<Process> startEmitters(Path directory, List<Path> ledgers) throws Exception {
     List<Process> emitters = new ArrayList<>();
     for (Entrance entrance : Entrance.values()) {
+      int first = emitters.size() * SHARE;
       Path ledger = directory.resolve(entrance + ".ledger");
       ledgers.add(ledger);
       emitters.add(
@@ -168,10 +169,10 @@ class CrashTest {
                   CrashEmitter.class,
                   database.url("cortex_emitter"),
                   entrance.name(),
-                  Integer.toString(entrance.ordinal() * SHARE),
-                  Integer.toString((entrance.ordinal() + 1) * SHARE),
+                  Integer.toString(first),
+                  Integer.toString(first + SHARE),
                   directory.resolve("pace").toString(),
-                  Long.toString(SEED + entrance.ordinal()),
+                  Long.toString(SEED + first),
                   ledger.toString())
               .redirectOutput(ProcessBuilder.Redirect.INHERIT)
               .start());

@@ -5,6 +5,7 @@ import java.nio.MappedByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.stream.IntStream;
 
 /**
@@ -23,6 +24,10 @@ final class Marker {
     /** The effect is written; the acknowledgement and the commit are ahead, or their end is. */
     AFTER_EFFECT
   }
+
+  /** The number of a place in the file is its index here. */
+  private static final List<Place> PLACES =
+      List.of(Place.ELSEWHERE, Place.IN_HANDLER, Place.AFTER_EFFECT);
 
   /** A slot's place and the number of the call, which the effects of the call carry too. */
   record Position(Place place, int call) {}
@@ -44,12 +49,12 @@ final class Marker {
 
   /** One store of an aligned word: a reader sees the old position or the new one. */
   void set(int slot, Place place, int call) {
-    bytes.putInt(slot * Integer.BYTES, call * Place.values().length + place.ordinal());
+    bytes.putInt(slot * Integer.BYTES, call * PLACES.size() + PLACES.indexOf(place));
   }
 
   Position position(int slot) {
     int word = bytes.getInt(slot * Integer.BYTES);
-    return new Position(Place.values()[word % Place.values().length], word / Place.values().length);
+    return new Position(PLACES.get(word % PLACES.size()), word / PLACES.size());
   }
 
   boolean holds(Place place) {
