@@ -81,9 +81,9 @@ final class WorkerProcess {
     process.destroyForcibly().onExit().join();
   }
 
-  /** As {@code kill}. */
+  /** As {@code kill}. By its handle, since the process's own method closes its input too. */
   void terminate() {
-    process.destroy();
+    process.toHandle().destroy();
   }
 
   /** Waits for the process's end. */
