@@ -10,15 +10,15 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 
 /**
- * {@code cortex emit -} as a process, fed with numbered envelopes at an even pace. The n-th id that
- * it prints says that the n-th envelope is committed, which is written to a file outside the
- * database.
+ * {@code cortex emit -} as a process, fed with numbered envelopes at the pace of the others. The
+ * n-th id that it prints says that the n-th envelope is committed, which is written to a file
+ * outside the database.
  */
 final class CliEmitter {
+  private static final int FLUSHED = 20;
+
   private final Process process;
   private final CompletableFuture<Void> fed;
   private final CompletableFuture<Integer> answered;
@@ -30,30 +30,28 @@ final class CliEmitter {
     this.answered = answered;
   }
 
-  static CliEmitter start(String url, int first, int end, double seconds, Path ledger)
+  static CliEmitter start(String url, int first, int end, Pace pace, Path ledger)
       throws IOException {
     ProcessBuilder builder = WorkerProcess.jvm(Main.class, "emit", "-");
     builder.environment().put("DATABASE_URL", url);
     Process process = builder.start();
     return new CliEmitter(
         process,
-        CompletableFuture.runAsync(() -> feed(process, first, end, seconds)),
+        CompletableFuture.runAsync(() -> feed(process, first, end, pace)),
         CompletableFuture.supplyAsync(() -> answers(process, first, ledger)));
   }
 
-  private static void feed(Process process, int first, int end, double seconds) {
-    long start = System.nanoTime();
+  private static void feed(Process process, int first, int end, Pace pace) {
     try (Writer input = process.outputWriter(StandardCharsets.UTF_8)) {
       for (int n = first; n < end; n++) {
+        if (n % FLUSHED == 0) {
+          input.flush();
+          pace.await(n - first);
+        }
         input.write(
             "{\"event_type\": \"crash.happened\", \"source\": \"cli\", \"payload\": {\"n\": "
                 + n
                 + "}}\n");
-        if (n % 20 == 0) {
-          input.flush();
-          double due = TimeUnit.SECONDS.toNanos(1) * seconds * (n - first) / (end - first);
-          LockSupport.parkNanos(start + (long) due - System.nanoTime());
-        }
       }
     } catch (IOException e) {
       throw new java.io.UncheckedIOException(e);

@@ -14,8 +14,6 @@ import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 
 /**
  * An emitter process: numbered events in transactions of up to fifty, one in a hundred of which is
@@ -42,11 +40,11 @@ final class CrashEmitter {
     this.ledger = ledger;
   }
 
-  /** Arguments: URL, entrance, first number, end, seconds that it is to take, seed, ledger. */
+  /** Arguments: URL, entrance, first number, end, pace file, seed, ledger. */
   public static void main(String[] arguments) throws Exception {
     int first = Integer.parseInt(arguments[2]);
     int end = Integer.parseInt(arguments[3]);
-    double seconds = Double.parseDouble(arguments[4]);
+    Pace pace = Pace.open(Path.of(arguments[4]));
     try (PrintStream ledger =
             new PrintStream(
                 Files.newOutputStream(
@@ -56,15 +54,12 @@ final class CrashEmitter {
         Connection connection = DriverManager.getConnection(arguments[0])) {
       connection.setAutoCommit(false);
       CrashEmitter emitter = new CrashEmitter(new Random(Long.parseLong(arguments[5])), ledger);
-      long start = System.nanoTime();
       int next = first;
       while (next < end) {
+        pace.await(next - first);
         int rows = Math.min(end - next, 1 + emitter.random.nextInt(MAX_ROWS));
         emitter.transaction(connection, Entrance.valueOf(arguments[1]), next, rows);
         next += rows;
-        long due =
-            start + (long) (TimeUnit.SECONDS.toNanos(1) * seconds * (next - first) / (end - first));
-        LockSupport.parkNanos(due - System.nanoTime());
       }
     }
   }

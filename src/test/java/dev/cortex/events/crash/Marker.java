@@ -5,24 +5,32 @@ import java.nio.MappedByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.stream.IntStream;
 
 /**
- * Where each slot of a worker process is, in a mapped file: what a process wrote there is still to
- * be read after it was killed, to the last instruction.
+ * Where each slot of a worker process is, and in which call of a handler, in a mapped file: what a
+ * process wrote there is still to be read after it was killed, to the last instruction.
  */
 final class Marker {
   static final int SLOTS = 2;
 
-  /** No handler has been entered yet, or its batch is behind it. */
-  static final byte ELSEWHERE = 0;
+  /** What the slots of a process have come to. */
+  enum Place {
+    /** No handler has been entered yet, or its batch is committed. */
+    ELSEWHERE,
+    /** In a handler, before its effect: it holds a batch. */
+    IN_HANDLER,
+    /** The effect is written; the acknowledgement and the commit are ahead, or their end is. */
+    AFTER_EFFECT
+  }
 
-  /** In a handler, before its effect. */
-  static final byte IN_HANDLER = 1;
+  /** The number of a place in the file is its index here. */
+  private static final List<Place> PLACES =
+      List.of(Place.ELSEWHERE, Place.IN_HANDLER, Place.AFTER_EFFECT);
 
-  /**
-   * In a handler or in the commit: the effect is written and not committed, as far as one can tell.
-   */
-  static final byte AFTER_EFFECT = 2;
+  /** A slot's place and the number of the call, which the effects of the call carry too. */
+  record Position(Place place, int call) {}
 
   private final MappedByteBuffer bytes;
 
@@ -34,24 +42,22 @@ final class Marker {
     try (FileChannel channel =
         FileChannel.open(
             file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-      return new Marker(channel.map(FileChannel.MapMode.READ_WRITE, 0, SLOTS));
+      return new Marker(
+          channel.map(FileChannel.MapMode.READ_WRITE, 0, (long) SLOTS * Integer.BYTES));
     }
   }
 
-  void set(int slot, byte place) {
-    bytes.put(slot, place);
+  /** One store of an aligned word: a reader sees the old position or the new one. */
+  void set(int slot, Place place, int call) {
+    bytes.putInt(slot * Integer.BYTES, call * PLACES.size() + PLACES.indexOf(place));
   }
 
-  byte place(int slot) {
-    return bytes.get(slot);
+  Position position(int slot) {
+    int word = bytes.getInt(slot * Integer.BYTES);
+    return new Position(PLACES.get(word % PLACES.size()), word / PLACES.size());
   }
 
-  boolean holds(byte place) {
-    for (int slot = 0; slot < SLOTS; slot++) {
-      if (place(slot) == place) {
-        return true;
-      }
-    }
-    return false;
+  boolean holds(Place place) {
+    return IntStream.range(0, SLOTS).anyMatch(slot -> position(slot).place() == place);
   }
 }

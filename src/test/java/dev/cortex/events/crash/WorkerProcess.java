@@ -1,27 +1,38 @@
 package dev.cortex.events.crash;
 
+import dev.cortex.events.database.DatabaseAddress;
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
+import org.postgresql.ds.PGSimpleDataSource;
 
-/** A {@link CrashWorker} in a JVM of its own. */
+/** A {@link CrashWorker} in a JVM of its own, which begins to work when it is told to. */
 final class WorkerProcess {
+  private final String name;
   private final Process process;
+  private final BufferedReader output;
   private final Marker marker;
 
-  private WorkerProcess(Process process, Marker marker) {
+  private WorkerProcess(String name, Process process, Marker marker) {
+    this.name = name;
     this.process = process;
+    this.output = process.inputReader(StandardCharsets.UTF_8);
     this.marker = marker;
   }
 
-  static WorkerProcess start(String url, Path markerFile, String name) throws IOException {
+  /** Starts the process, which waits for {@link #work} without a connection to the database. */
+  static WorkerProcess start(String url, Path directory, String name, CrashWorker.Manner manner)
+      throws IOException {
+    Path markerFile = directory.resolve(name + ".marker");
     Marker marker = Marker.open(markerFile);
     return new WorkerProcess(
-        jvm(CrashWorker.class, url, markerFile.toString(), name).start(), marker);
+        name,
+        jvm(CrashWorker.class, url, markerFile.toString(), name, manner.name()).start(),
+        marker);
   }
 
   static ProcessBuilder jvm(Class<?> main, String... arguments) {
@@ -40,31 +51,43 @@ final class WorkerProcess {
     return new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT);
   }
 
+  /** An address with its login, for another process. */
+  static String url(DatabaseAddress address) throws SQLException {
+    PGSimpleDataSource source = address.dataSource().unwrap(PGSimpleDataSource.class);
+    return address.jdbcUrl() + "?user=" + source.getUser() + "&password=" + source.getPassword();
+  }
+
+  String name() {
+    return name;
+  }
+
   Marker marker() {
     return marker;
   }
 
-  boolean isAlive() {
-    return process.isAlive();
-  }
-
-  void awaitReady() throws IOException {
-    BufferedReader output =
-        new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
+  /** Lets it begin and returns when it works. */
+  WorkerProcess work() throws IOException {
+    process.getOutputStream().write('\n');
+    process.getOutputStream().flush();
     String line = output.readLine();
     if (line == null || !line.startsWith("ready")) {
       throw new IllegalStateException("the worker did not start: " + line);
     }
+    return this;
   }
 
-  /** As {@code kill -9}. */
+  /** As {@code kill -9}; returns when the process is gone. */
   void kill() {
     process.destroyForcibly().onExit().join();
   }
 
-  /** As {@code kill}: it finishes or gives back. */
-  int end() {
-    process.destroy();
+  /** As {@code kill}. By its handle, since the process's own method closes its input too. */
+  void terminate() {
+    process.toHandle().destroy();
+  }
+
+  /** Waits for the process's end. */
+  int exitStatus() {
     return process.onExit().join().exitValue();
   }
 }
