@@ -9,6 +9,7 @@ import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.outbox.Outbox;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -34,6 +35,9 @@ import picocli.CommandLine.ParentCommand;
 final class EmitCommand implements Callable<Integer> {
   private static final JsonMapper JSON = new JsonMapper();
   private static final String INPUT = "-";
+
+  /** The highest that {@code cortex.settings.max_payload_bytes} may be set to. */
+  private static final int MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
 
   @ParentCommand private Cortex cortex;
 
@@ -132,12 +136,25 @@ final class EmitCommand implements Callable<Integer> {
 
   private String payload(String given) throws IOException {
     if (given.equals(INPUT)) {
-      return text(cortex.console().in().readAllBytes());
+      return text(cortex.console().in());
     }
-    return given.startsWith("@") ? text(Files.readAllBytes(Path.of(given.substring(1)))) : given;
+    if (!given.startsWith("@")) {
+      return given;
+    }
+    try (InputStream file = Files.newInputStream(Path.of(given.substring(1)))) {
+      return text(file);
+    }
   }
 
-  private static String text(byte[] bytes) {
+  /** Reads on only as long as it may yet be a payload: a device never ends. */
+  private static String text(InputStream in) throws IOException {
+    byte[] bytes = in.readNBytes(MAX_PAYLOAD_BYTES + 1);
+    if (bytes.length > MAX_PAYLOAD_BYTES) {
+      throw new InvalidEventException(
+          Defect.TOO_LARGE,
+          "payload",
+          "may have at most " + MAX_PAYLOAD_BYTES + " bytes of JSON, whatever the setting");
+    }
     try {
       return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
     } catch (CharacterCodingException e) {

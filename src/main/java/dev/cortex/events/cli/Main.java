@@ -1,7 +1,6 @@
 package dev.cortex.events.cli;
 
 import java.io.FileDescriptor;
-import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
@@ -20,7 +19,7 @@ public final class Main {
     }
     Console console =
         new Console(
-            new FileInputStream(FileDescriptor.in),
+            System.in,
             writer(FileDescriptor.out),
             writer(FileDescriptor.err),
             Boolean.getBoolean("cortex.terminal"),

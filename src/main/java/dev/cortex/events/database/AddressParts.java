@@ -63,6 +63,10 @@ record AddressParts(
   private static Map<String, String> properties(
       DatabaseUrl url, Map<String, String> environment, List<DatabaseHost> hosts) {
     Map<String, String> properties = new TreeMap<>(defaults(hosts));
+    Path root = ServerHome.userHome(environment).resolve(".postgresql").resolve("root.crt");
+    if (Files.exists(root)) {
+      properties.put(PGProperty.SSL_ROOT_CERT.getName(), root.toString());
+    }
     properties.putAll(DriverProperties.of(url.parameters(), environment));
     if (systemTrust(properties)) {
       properties.remove(PGProperty.SSL_ROOT_CERT.getName());
@@ -89,15 +93,14 @@ record AddressParts(
     return properties;
   }
 
-  /** Whether Java's own trusted authorities are meant: libpq's word, or no file of ours. */
+  /** Whether Java's own trusted authorities are meant: libpq's word, or no file of the user. */
   private static boolean systemTrust(Map<String, String> properties) {
     @Nullable String root = properties.get(PGProperty.SSL_ROOT_CERT.getName());
     if (root != null) {
       return root.equals("system");
     }
     return "verify-full".equals(properties.get(PGProperty.SSL_MODE.getName()))
-        && !properties.containsKey(PGProperty.SSL_FACTORY.getName())
-        && !Files.exists(Path.of(System.getProperty("user.home", ""), ".postgresql", "root.crt"));
+        && !properties.containsKey(PGProperty.SSL_FACTORY.getName());
   }
 
   /** The value of a variable that is set to something. */

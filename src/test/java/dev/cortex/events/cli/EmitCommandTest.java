@@ -7,6 +7,7 @@ import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
@@ -82,6 +83,31 @@ class EmitCommandTest {
     Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@/no/such/file");
     assertThat(answer.status()).isEqualTo(66);
     assertThat(answer.err()).contains("no such file").contains("/no/such/file");
+  }
+
+  @Test
+  void a_payload_comes_through_a_pipe(@TempDir Path directory) throws Exception {
+    Process emit =
+        cortex.start(directory.resolve("log"), "emit", type, "--source", "me", "--payload", "-");
+    try (OutputStream pipe = emit.getOutputStream()) {
+      pipe.write(bytes("{\"from\": \"a pipe\"}"));
+    }
+    assertThat(emit.waitFor()).as(Files.readString(directory.resolve("log"))).isZero();
+    assertThat(subscription.recorded()).isEqualTo(1);
+  }
+
+  @Test
+  void a_payload_that_never_ends_is_refused_before_the_memory_is_full() {
+    Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@/dev/zero");
+    assertThat(answer.status()).isEqualTo(65);
+    assertThat(answer.err()).contains("payload may have at most 16777216 bytes");
+  }
+
+  @Test
+  void a_directory_is_no_payload(@TempDir Path directory) {
+    Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@" + directory);
+    assertThat(answer.status()).isEqualTo(69);
+    assertThat(answer.err()).contains("cannot read").doesNotContain("\tat ");
   }
 
   @Test

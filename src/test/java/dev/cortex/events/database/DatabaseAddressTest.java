@@ -153,6 +153,19 @@ class DatabaseAddressTest {
   }
 
   @Test
+  void a_remote_server_is_checked_against_the_root_certificates_in_the_home_of_the_environment(
+      @TempDir Path home) throws Exception {
+    Path root = Files.createDirectory(home.resolve(".postgresql")).resolve("root.crt");
+    Map<String, String> environment = Map.of("HOME", home.toString());
+    assertThat(source(DatabaseAddress.of("postgresql://h/d", environment)).getSslRootCert())
+        .as("none there")
+        .isNull();
+    Files.createFile(root);
+    assertThat(source(DatabaseAddress.of("postgresql://h/d", environment)).getSslRootCert())
+        .isEqualTo(root.toString());
+  }
+
+  @Test
   void connections_notice_a_dead_peer_and_keep_payloads_out_of_errors() {
     PGSimpleDataSource source =
         source(
