@@ -35,7 +35,7 @@ public record HandlerDefinition(
 
   private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
   private static final Pattern PATTERN =
-      Pattern.compile("([a-z][a-z0-9_]*\\.)*([a-z][a-z0-9_]*|\\*)");
+      Pattern.compile("\\*|[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*(\\.\\*)?");
 
   /** The code of a handler, in one of its two shapes. */
   public sealed interface Work {
