@@ -55,29 +55,36 @@ public final class Worker implements AutoCloseable {
   private Worker(
       DataSource pool,
       DataSource sessions,
-      Connection session,
-      int workerId,
-      Map<Short, HandlerQueue> queues,
+      Opening opening,
       WorkerOptions options,
       Telemetry telemetry) {
     DeliveryStore store = new DeliveryStore();
+    Caution caution = new Caution(pool, workers, opening.workerId(), opening.isCautious());
     this.options = options;
     this.pool = pool;
     this.telemetry = telemetry;
-    this.workerId = workerId;
-    this.dispatcher = new Dispatcher(queues.values(), this::slotsAreIdle);
+    this.workerId = opening.workerId();
+    this.dispatcher = new Dispatcher(opening.queues().values(), this::slotsAreIdle);
     this.wakeStep =
-        new WakeStep(sessions, store, workers, dispatcher, queues, telemetry, workerId, session);
+        new WakeStep(
+            sessions,
+            store,
+            workers,
+            dispatcher,
+            opening.queues(),
+            telemetry,
+            workerId,
+            opening.session());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.overruns = new Loop("overruns", new OverrunStep(slots, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
-            new HousekeepingStep(pool, workers, slots, telemetry, workerId),
+            new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     BatchRunner runner =
-        new BatchRunner(pool, store, new HandlerCall(new Outbox()), telemetry, workerId);
+        new BatchRunner(pool, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
     for (short number = 1; number <= options.slots(); number++) {
       Slot slot = new Slot(number);
       slots.add(slot);
@@ -89,7 +96,7 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and two more
+   *     slots, and three more
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
@@ -107,15 +114,7 @@ public final class Worker implements AutoCloseable {
     checkNames(handlers);
     Telemetry guarded = telemetry.guarded();
     Opening opening = Opening.patiently(pool, sessions, handlers, options, guarded);
-    Worker worker =
-        new Worker(
-            pool,
-            sessions,
-            opening.session(),
-            opening.workerId(),
-            opening.queues(),
-            options,
-            guarded);
+    Worker worker = new Worker(pool, sessions, opening, options, guarded);
     worker.run(handlers);
     return worker;
   }
@@ -251,7 +250,8 @@ public final class Worker implements AutoCloseable {
   }
 
   /** The session, the id and the queues that a worker starts with. */
-  private record Opening(Connection session, int workerId, Map<Short, HandlerQueue> queues) {
+  private record Opening(
+      Connection session, int workerId, Map<Short, HandlerQueue> queues, boolean isCautious) {
 
     /** Tries until the database is there; gives up only on what no waiting mends. */
     static Opening patiently(
@@ -309,7 +309,12 @@ public final class Worker implements AutoCloseable {
             telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
           }
         }
-        return new Opening(session, workers.enter(session, options.name(), version()), queues);
+        int workerId = workers.enter(session, options.name(), version());
+        // Before the first claim: what killed the last worker is about to be this one's.
+        for (int vanished : workers.buryVanished(session, workerId)) {
+          telemetry.record(new EngineEvent.WorkerVanished(vanished));
+        }
+        return new Opening(session, workerId, queues, workers.isCautious(session));
       } catch (SQLException | RuntimeException e) {
         session.close();
         throw e;
