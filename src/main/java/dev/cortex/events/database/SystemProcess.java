@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Commands that are run to their end, and a look at processes that are not ours. */
 final class SystemProcess {
-  private static final long LONGEST_RUN_MINUTES = 5;
+  private static final Duration LONGEST_RUN = Duration.ofMinutes(5);
 
   /** How a command ended, and what it wrote to both of its outputs. */
   record Result(int status, String output) {
@@ -24,24 +25,43 @@ final class SystemProcess {
 
   private SystemProcess() {}
 
-  /** Runs a command to its end with this as its input. */
+  /** Runs a command to its end with this as its input, which a pipe must be able to hold. */
   static Result run(List<String> command, String input) throws IOException {
-    Process process = builder(command).redirectErrorStream(true).start();
-    try (var stdin = process.outputWriter(StandardCharsets.UTF_8)) {
-      stdin.write(input);
-    } catch (IOException e) {
-      // It ended without reading all of its input; the status says how.
-    }
-    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    return run(command, input, LONGEST_RUN);
+  }
+
+  /**
+   * Likewise, for no longer than this: then it is killed and has failed. Its output goes to a file,
+   * since the end of a pipe may be held open by whatever the command has left behind.
+   */
+  static Result run(List<String> command, String input, Duration longest) throws IOException {
+    Path output = Files.createTempFile("cortex", ".output");
     try {
-      if (process.waitFor(LONGEST_RUN_MINUTES, TimeUnit.MINUTES)) {
-        return new Result(process.exitValue(), output);
+      Process process =
+          builder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
+      try (var stdin = process.outputWriter(StandardCharsets.UTF_8)) {
+        stdin.write(input);
+      } catch (IOException e) {
+        // It ended without reading all of its input; the status says how.
+      }
+      int status = await(process, longest);
+      return new Result(status, new String(Files.readAllBytes(output), StandardCharsets.UTF_8));
+    } finally {
+      Files.delete(output);
+    }
+  }
+
+  private static int await(Process process, Duration longest) {
+    try {
+      if (process.waitFor(longest.toMillis(), TimeUnit.MILLISECONDS)) {
+        return process.exitValue();
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+    process.descendants().forEach(ProcessHandle::destroyForcibly);
     process.destroyForcibly();
-    return new Result(-1, output);
+    return -1;
   }
 
   /**
