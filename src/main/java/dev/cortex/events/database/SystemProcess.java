@@ -1,8 +1,10 @@
 package dev.cortex.events.database;
 
 import java.io.IOException;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -15,6 +17,10 @@ import org.jspecify.annotations.Nullable;
 /** Commands that are run to their end, and a look at processes that are not ours. */
 final class SystemProcess {
   private static final Duration LONGEST_RUN = Duration.ofMinutes(5);
+
+  /** In which the JVM writes paths and arguments, and so reads them back. */
+  private static final Charset SYSTEM =
+      Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8"));
 
   /** How a command ended, and what it wrote to both of its outputs. */
   record Result(int status, String output) {
@@ -87,23 +93,45 @@ final class SystemProcess {
   }
 
   /**
-   * Whether the process lives and has this text in its command line. The id alone proves nothing:
+   * Whether the process lives and has this file in its command line. The id alone proves nothing:
    * it may belong to somebody else by now, or to a dead process that nobody has collected.
    */
-  static boolean lives(long pid, String commandPart) {
-    return commandLine(pid).filter(line -> line.contains(commandPart)).isPresent();
+  static boolean lives(long pid, Path file) {
+    return arguments(pid).stream().anyMatch(argument -> names(argument, file));
   }
 
-  private static Optional<String> commandLine(long pid) {
-    Path file = Path.of("/proc", Long.toString(pid), "cmdline");
-    if (!Files.isDirectory(Path.of("/proc/self"))) {
-      return ProcessHandle.of(pid).flatMap(process -> process.info().commandLine());
+  /** By whatever path: the process may have been started through a link. */
+  private static boolean names(String argument, Path file) {
+    if (argument.equals(file.toString())) {
+      return true;
     }
     try {
-      return Optional.of(Files.readString(file, StandardCharsets.ISO_8859_1).replace('\0', ' '));
-    } catch (IOException e) {
-      return Optional.empty();
+      return argument.endsWith("/" + file.getFileName())
+          && Files.isSameFile(Path.of(argument), file);
+    } catch (IOException | InvalidPathException e) {
+      return false; // of a directory that is gone, or in an encoding that this JVM cannot write
     }
+  }
+
+  /** The command line from the program on; empty if the process is dead or cannot be seen. */
+  static List<String> arguments(long pid) {
+    if (!Files.isDirectory(Path.of("/proc/self"))) {
+      return ProcessHandle.of(pid).map(SystemProcess::arguments).orElse(List.of());
+    }
+    try {
+      Path file = Path.of("/proc", Long.toString(pid), "cmdline");
+      String line = new String(Files.readAllBytes(file), SYSTEM);
+      return line.isEmpty() ? List.of() : List.of(line.split("\0", -1));
+    } catch (IOException e) {
+      return List.of();
+    }
+  }
+
+  private static List<String> arguments(ProcessHandle process) {
+    List<String> arguments = new ArrayList<>();
+    process.info().command().ifPresent(arguments::add);
+    process.info().arguments().ifPresent(rest -> arguments.addAll(List.of(rest)));
+    return arguments;
   }
 
   static void signal(String name, long pid) throws IOException {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.cortex.events.event.ErrorCode;
 import java.io.IOException;
+import java.nio.charset.Charset;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -49,11 +50,15 @@ class EmbeddedPostgresTest {
     PostgresPrograms.delete(made);
   }
 
-  private void copyMade() throws IOException {
-    ServerHome.createPrivate(directory);
+  private static void copyMade(Path target) throws IOException {
+    ServerHome.createPrivate(target);
     for (String part : List.of("data", "cortex.password", "postgres.password")) {
-      copyTree(made.resolve("server").resolve(part), directory.resolve(part));
+      copyTree(made.resolve("server").resolve(part), target.resolve(part));
     }
+  }
+
+  private static boolean systemCanWrite(String name) {
+    return Charset.forName(System.getProperty("sun.jnu.encoding")).newEncoder().canEncode(name);
   }
 
   @BeforeEach
@@ -62,7 +67,7 @@ class EmbeddedPostgresTest {
     Files.setPosixFilePermissions(parent, PosixFilePermissions.fromString("rwxr-xr-x"));
     directory = parent.resolve("server");
     if (!test.getTags().contains("new")) {
-      copyMade();
+      copyMade(directory);
     }
   }
 
@@ -181,6 +186,59 @@ class EmbeddedPostgresTest {
         UserProcess second = UserProcess.start(directory).awaitAnswer()) {
       assertThat(first.isReady()).as(first.answer()).isTrue();
       assertThat(second.answer()).isEqualTo(first.answer());
+    }
+  }
+
+  @Test
+  void a_server_in_a_directory_whose_name_is_not_ascii_is_joined_and_left_alone() throws Exception {
+    assumeTrue(systemCanWrite("jöse"), "needs a locale that can write the name");
+    Path plain = directory;
+    Path named = Files.move(plain, parent.resolve("jöse x"));
+    directory = named;
+    try (UserProcess first = UserProcess.start(directory).awaitAnswer();
+        UserProcess second = UserProcess.start(directory).awaitAnswer()) {
+      assertThat(first.isReady()).as(first.answer()).isTrue();
+      assertThat(second.answer()).isEqualTo(first.answer());
+      EmbeddedServerStatus status = EmbeddedPostgres.status(directory);
+      assertThat(status.process()).isPresent();
+
+      Files.createSymbolicLink(plain, named);
+      try (UserProcess linked = UserProcess.start(plain).awaitAnswer()) {
+        assertThat(linked.answer()).as("by another name").isEqualTo(first.answer());
+      }
+      try (UserProcess ascii =
+          UserProcess.start(
+                  List.of("env", "LC_ALL=C"), System.getProperty("java.class.path"), plain)
+              .awaitAnswer()) {
+        assertThat(ascii.answer()).contains("may be its server");
+      }
+      assertThat(EmbeddedPostgres.status(directory).process()).isEqualTo(status.process());
+      assertThat(ask(status.address().orElseThrow(), "select 1")).isEqualTo("1");
+    }
+  }
+
+  @Test
+  void an_id_of_another_server_is_no_obstacle_if_that_began_at_another_time() throws Exception {
+    Path other = parent.resolve("other");
+    try (EmbeddedPostgres running = EmbeddedPostgres.open(directory)) {
+      copyMade(other);
+      Path file = other.resolve("data/postmaster.pid");
+      List<String> lines =
+          new ArrayList<>(Files.readAllLines(directory.resolve("data/postmaster.pid")));
+      Files.write(file, lines);
+      assertThatThrownBy(() -> EmbeddedPostgres.open(other))
+          .isInstanceOf(EmbeddedServerException.class)
+          .hasMessageContaining("may be its server");
+      assertThat(file).exists();
+      assertThat(ask(running, "select 1")).isEqualTo("1");
+
+      lines.set(2, Long.toString(Long.parseLong(lines.get(2)) - 3_600));
+      Files.write(file, lines);
+      EmbeddedPostgres started = EmbeddedPostgres.open(other);
+      assertThat(ask(started, "select 1")).isEqualTo("1");
+      started.close();
+      assertThat(started.awaitStopped(LONG)).isTrue();
+      assertThat(ask(running, "select 1")).isEqualTo("1");
     }
   }
 
