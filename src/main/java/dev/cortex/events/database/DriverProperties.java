@@ -1,14 +1,18 @@
 package dev.cortex.events.database;
 
+import dev.cortex.events.event.NearestWord;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.postgresql.PGProperty;
 
 /**
  * The parameters of a URL in the JDBC driver's own names. A name of libpq is translated, a name of
- * the driver is kept, and any other is refused: a misspelt {@code sslmode} must not pass unseen.
+ * the driver is kept, and any other is refused: a misspelt {@code sslmode} must not pass unseen. The refusal tells the nearest known name
+ * and not the given one, which may be a part of a password that held a {@code ?}.
  */
 final class DriverProperties {
   private static final Map<String, PGProperty> LIBPQ_NAMES =
@@ -66,8 +70,16 @@ final class DriverProperties {
       properties.put(name, value);
     } else {
       throw new InvalidAddressException(
-          "database url", "must hold only parameters of libpq or the JDBC driver: " + name);
+          "database url",
+          "must hold only parameters of libpq or the JDBC driver"
+              + NearestWord.to(name, knownNames()).map(known -> ", such as " + known).orElse(""));
     }
+  }
+
+  private static List<String> knownNames() {
+    return Stream.concat(
+            LIBPQ_NAMES.keySet().stream(), Stream.of(PGProperty.values()).map(PGProperty::getName))
+        .toList();
   }
 
   private static String translate(String name, String value) {
