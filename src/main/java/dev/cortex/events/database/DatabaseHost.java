@@ -1,8 +1,8 @@
 package dev.cortex.events.database;
 
 /**
- * One server of an address: a host name or IP address and a TCP port. No message shows either: where
- * an address is written wrongly, it may be a part of the password.
+ * One server of an address: a host name or IP address and a TCP port. No message shows either:
+ * where an address is written wrongly, it may be a part of the password.
  *
  * @param name never blank, an IPv6 address without its brackets
  * @param port 1 to 65535

@@ -191,6 +191,31 @@ class DatabaseAddressTest {
   }
 
   @Test
+  void psql_is_told_whom_to_trust_and_with_which_options(@TempDir Path home) throws Exception {
+    Map<String, String> environment = Map.of("HOME", home.toString());
+    assertThat(DatabaseAddress.of("postgresql://h/d", environment).psqlVariables())
+        .as("Java's own authorities")
+        .containsEntry("PGSSLMODE", "verify-full")
+        .containsEntry("PGSSLROOTCERT", "system");
+    assertThat(DatabaseAddress.of("postgresql://localhost/d", environment).psqlVariables())
+        .as("no certificate is looked at")
+        .doesNotContainKeys("PGSSLROOTCERT", "PGAPPNAME");
+    assertThat(
+            DatabaseAddress.of(
+                    "postgresql://h/d?sslrootcert=/r.crt&sslcert=/c&sslkey=/k&options=-c%20jit%3Doff",
+                    environment)
+                .psqlVariables())
+        .containsEntry("PGSSLROOTCERT", "/r.crt")
+        .containsEntry("PGSSLCERT", "/c")
+        .containsEntry("PGSSLKEY", "/k")
+        .containsEntry("PGOPTIONS", "-c jit=off");
+    Path root = Files.createDirectory(home.resolve(".postgresql")).resolve("root.crt");
+    Files.createFile(root);
+    assertThat(DatabaseAddress.of("postgresql://h/d", environment).psqlVariables())
+        .containsEntry("PGSSLROOTCERT", root.toString());
+  }
+
+  @Test
   void connections_notice_a_dead_peer_and_keep_payloads_out_of_errors() {
     PGSimpleDataSource source =
         source(
