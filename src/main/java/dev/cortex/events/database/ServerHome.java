@@ -56,6 +56,13 @@ record ServerHome(Path root) {
         : Path.of(System.getProperty("user.home", "/tmp"));
   }
 
+  /** Whether nothing is here, or what a start makes first, or what it keeps longest. */
+  boolean isEmptyOrOurs() throws IOException {
+    try (Stream<Path> entries = Files.list(root)) {
+      return entries.findAny().isEmpty() || Files.exists(lock()) || Files.exists(password());
+    }
+  }
+
   Path data() {
     return root.resolve("data");
   }

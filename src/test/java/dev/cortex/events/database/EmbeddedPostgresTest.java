@@ -331,6 +331,70 @@ class EmbeddedPostgresTest {
     }
   }
 
+  @Tag("new")
+  @ParameterizedTest
+  @ValueSource(strings = {"rwxr-xr-x", "rwxrwxrwx"})
+  void a_directory_that_others_can_enter_is_refused_and_left_as_it_is(String permissions)
+      throws IOException {
+    Files.createDirectory(directory);
+    Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString(permissions));
+    assertUnfit("must be closed to others (chmod 700), and is " + permissions);
+    assertThat(Files.getPosixFilePermissions(directory))
+        .isEqualTo(PosixFilePermissions.fromString(permissions));
+  }
+
+  @Tag("new")
+  @Test
+  void a_directory_that_holds_something_else_is_refused() throws IOException {
+    ServerHome.createPrivate(directory);
+    Files.createFile(directory.resolve("thesis.txt"));
+    assertUnfit("must be empty or a server's");
+    try (var entries = Files.list(directory)) {
+      assertThat(entries).hasSize(1);
+    }
+  }
+
+  @Tag("new")
+  @Test
+  void a_directory_of_another_user_is_refused_whoever_we_are() throws IOException {
+    assumeTrue(isRoot(), "needs root to give a directory away");
+    ServerHome.createPrivate(directory);
+    Files.setOwner(
+        directory,
+        directory.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("daemon"));
+    assertUnfit("must belong to the user who runs this program, and belongs to daemon");
+    assertThatThrownBy(() -> EmbeddedPostgres.open(directory, LaunchIdentity.setpriv("nobody")))
+        .hasMessageContaining("belongs to daemon");
+    assertThat(Files.getOwner(directory).getName()).isEqualTo("daemon");
+  }
+
+  @Tag("new")
+  @Test
+  void an_empty_directory_of_ours_alone_is_taken() throws IOException {
+    ServerHome.createPrivate(directory);
+    assertThat(ServerHome.of(directory).isEmptyOrOurs()).isTrue();
+    copyMade(directory.resolve("x"));
+    assertThat(ServerHome.of(directory).isEmptyOrOurs()).isFalse();
+    assertThat(ServerHome.of(directory.resolve("x")).isEmptyOrOurs()).isTrue();
+    PostgresPrograms.delete(directory.resolve("x"));
+    EmbeddedPostgres.open(directory).close();
+  }
+
+  @Tag("new")
+  @Test
+  void a_file_is_no_directory() throws IOException {
+    Files.createFile(directory);
+    assertUnfit("must be a directory");
+  }
+
+  private void assertUnfit(String problem) {
+    assertThatThrownBy(() -> EmbeddedPostgres.open(directory))
+        .isInstanceOfSatisfying(
+            EmbeddedServerException.class,
+            e -> assertThat(e.code()).isEqualTo(ErrorCode.CONFIGURATION))
+        .hasMessageContaining(problem);
+  }
+
   @Test
   void data_of_another_major_version_are_refused_by_name() throws IOException {
     EmbeddedPostgres.open(directory).close();
