@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -153,6 +154,18 @@ class EmitCommandTest {
     public int read(byte[] target, int offset, int length) throws IOException {
       return read();
     }
+  }
+
+  /** In a locale without it, Java puts U+FFFD in place of each byte before we see the argument. */
+  @ParameterizedTest
+  @ValueSource(strings = {"emit %s --source Jösé", "pause %s --reason Jösé"})
+  void an_argument_that_the_locale_has_destroyed_is_not_recorded(
+      String command, @TempDir Path directory) throws Exception {
+    Path log = directory.resolve("log");
+    Process process = cortex.start(Map.of("LC_ALL", "C"), log, command.formatted(type).split(" "));
+    assertThat(process.waitFor()).isEqualTo(64);
+    assertThat(Files.readString(log)).contains("LC_ALL=C.UTF-8").contains("ANSI_X3.4-1968");
+    assertThat(subscription.recorded()).isZero();
   }
 
   @Test
