@@ -87,6 +87,7 @@ public final class Worker implements AutoCloseable {
    *     not through a pooler that shares sessions
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
    * @throws SQLException when the database refuses, as for a role that may not work here
+   * @throws InterruptedException when interrupted while it waits
    */
   public static Worker start(
       DataSource pool,
@@ -230,6 +231,10 @@ public final class Worker implements AutoCloseable {
         try {
           return attempt(sessions, handlers, options);
         } catch (SQLException e) {
+          if (Thread.interrupted()) {
+            // A pool that is interrupted while it waits says so in words only.
+            throw new InterruptedException("interrupted while waiting for the database");
+          }
           if (DatabaseFault.of(e).filter(fault -> !fault.costsAttempt()).isEmpty()) {
             throw e;
           }
