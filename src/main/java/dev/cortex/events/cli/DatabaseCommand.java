@@ -44,12 +44,13 @@ final class DatabaseCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException, IOException, InterruptedException {
-    try (StopSignals stop = StopSignals.listen();
-        Installation installation = cortex.reach()) {
+    try (Installation installation = cortex.reach()) {
       if (installation.server().isPresent()) {
         installation.ready();
-        show(installation.address(), installation.server().get());
-        hold(installation, stop);
+        try (StopSignals stop = StopSignals.listen()) {
+          show(installation.address(), installation.server().get());
+          hold(installation, stop);
+        }
       } else {
         show(installation.address(), Map.of());
       }

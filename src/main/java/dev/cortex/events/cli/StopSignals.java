@@ -6,7 +6,6 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * SIGTERM and SIGINT as a request to end, instead of the JVM's own way, which would make the exit
@@ -22,10 +21,10 @@ final class StopSignals implements AutoCloseable {
   private record Former(Object signal, Object handler) {}
 
   private final CountDownLatch asked = new CountDownLatch(1);
-  private final AtomicInteger signals = new AtomicInteger();
   private final Deque<Former> formers = new ArrayDeque<>();
-  private volatile Runnable onFirst = () -> {};
-  private volatile Runnable onSecond = () -> {};
+  private int requests;
+  private Runnable onFirst = () -> {};
+  private Runnable onSecond = () -> {};
 
   private StopSignals() {}
 
@@ -66,14 +65,16 @@ final class StopSignals implements AutoCloseable {
       case "hashCode" -> System.identityHashCode(proxy);
       case "toString" -> "StopSignals";
       default -> {
-        receive();
+        ask();
         yield 0;
       }
     };
   }
 
-  private void receive() {
-    if (signals.incrementAndGet() == 1) {
+  /** As a signal does. */
+  synchronized void ask() {
+    requests++;
+    if (requests == 1) {
       asked.countDown();
       onFirst.run();
     } else {
@@ -81,14 +82,23 @@ final class StopSignals implements AutoCloseable {
     }
   }
 
-  /** What the first one does besides; nothing any more if it has come. */
-  void onFirst(Runnable action) {
+  /**
+   * What the first one does besides; at once if it has come already. When this returns, the action
+   * before is no longer under way.
+   */
+  synchronized void onFirst(Runnable action) {
     onFirst = action;
+    if (requests >= 1) {
+      action.run();
+    }
   }
 
-  /** What every further one does. */
-  void onSecond(Runnable action) {
+  /** What every further one does; at once if one has come already. */
+  synchronized void onSecond(Runnable action) {
     onSecond = action;
+    if (requests >= 2) {
+      action.run();
+    }
   }
 
   boolean isAsked() {

@@ -60,14 +60,17 @@ final class WorkerCommand implements Callable<Integer> {
       System.setProperty("cortex.log", "INFO"); // its life, on standard error
     }
     WorkerOptions options = options();
-    try (StopSignals stop = StopSignals.listen();
-        Installation installation = cortex.reach().migrated()) {
-      Optional<Worker> worker =
-          start(installation.as(Role.WORKER).withTelemetry(Telemetry.toLog()), options, stop);
-      if (worker.isPresent()) {
-        stop.onSecond(worker.get()::giveBack);
-        await(worker.get(), stop);
-        worker.get().close();
+    // Until an embedded server is there a signal ends the process, as there is nothing to give
+    // back.
+    try (Installation installation = cortex.reach().migrated();
+        StopSignals stop = StopSignals.listen()) {
+      CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
+      Optional<Worker> started = start(events, options, stop);
+      if (started.isPresent()) {
+        try (Worker worker = started.get()) {
+          stop.onSecond(worker::giveBack);
+          await(worker, stop);
+        }
       }
     }
     return 0;
@@ -97,6 +100,9 @@ final class WorkerCommand implements Callable<Integer> {
       throw e;
     } finally {
       stop.onFirst(() -> {});
+      if (stop.isAsked()) {
+        boolean unused = Thread.interrupted(); // from here on, who waits looks for the request
+      }
     }
   }
 
