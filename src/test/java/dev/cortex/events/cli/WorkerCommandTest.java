@@ -13,6 +13,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -174,6 +175,7 @@ class WorkerCommandTest {
 
   @Test
   void a_signal_ends_the_start_of_an_embedded_server() throws Exception {
+    Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
     Path server = Files.createDirectory(directory.resolve("server"));
     try (FileChannel lock =
         FileChannel.open(
