@@ -71,7 +71,11 @@ final class EnvelopeStream {
 
   private static void failUnread(InputLines.Line last) {
     if (last instanceof InputLines.Broken broken) {
-      throw new UncheckedIOException(new IOException("standard input", broken.error()));
+      if (broken.error() instanceof InvalidEventException refusal) {
+        throw refusal;
+      }
+      throw new UncheckedIOException(
+          new IOException("standard input: " + broken.error().getMessage(), broken.error()));
     }
   }
 

@@ -72,7 +72,7 @@ final class TestCommandLine {
     return run(new ByteArrayInputStream(input), arguments);
   }
 
-  private Answer run(InputStream input, String... arguments) {
+  Answer run(InputStream input, String... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
     int status =
