@@ -78,6 +78,7 @@ final class DemoCommand implements Callable<Integer> {
         directory.toString(),
         "worker",
         "--demo-handlers",
+        "--until-input-ends",
         "--slots",
         "2",
         "--grace",

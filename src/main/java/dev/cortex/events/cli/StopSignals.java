@@ -1,5 +1,8 @@
 package dev.cortex.events.cli;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.util.ArrayDeque;
@@ -80,6 +83,23 @@ final class StopSignals implements AutoCloseable {
     } else {
       onSecond.run();
     }
+  }
+
+  /** The end of a stream asks too; what is in it is passed over. */
+  void listenForEndOf(InputStream in) {
+    Thread watch =
+        new Thread(
+            () -> {
+              try {
+                in.transferTo(OutputStream.nullOutputStream());
+              } catch (IOException e) {
+                // An end as well.
+              }
+              ask();
+            },
+            "cortex-input-end");
+    watch.setDaemon(true);
+    watch.start();
   }
 
   /**

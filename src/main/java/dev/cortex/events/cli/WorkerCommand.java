@@ -51,6 +51,12 @@ final class WorkerCommand implements Callable<Integer> {
       description = "Seconds to finish in when told to stop; 30 unless given.")
   private Optional<Integer> grace;
 
+  @Option(
+      names = "--until-input-ends",
+      hidden = true,
+      description = "The end of standard input asks it to stop, as SIGTERM does.")
+  private boolean untilInputEnds;
+
   @Option(names = "--demo-handlers", hidden = true, description = "What `cortex demo` adds.")
   private boolean demoHandlers;
 
@@ -64,6 +70,9 @@ final class WorkerCommand implements Callable<Integer> {
     // back.
     try (Installation installation = cortex.reach().migrated();
         StopSignals stop = StopSignals.listen()) {
+      if (untilInputEnds) {
+        stop.listenForEndOf(cortex.console().in());
+      }
       CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
       Optional<Worker> started = start(events, options, stop);
       if (started.isPresent()) {

@@ -32,7 +32,8 @@ public final class Demo {
    * How a run is to be.
    *
    * @param database as the owner; two connections are used
-   * @param worker the command that runs a worker on it, with {@link DemoHandlers} too
+   * @param worker the command that runs a worker on it, with {@link DemoHandlers} too, until its
+   *     input ends
    * @param directory for the sample archive and the workers' logs
    * @param length how long the fleet is simulated, at least 6 seconds
    */

@@ -174,6 +174,18 @@ class WorkerCommandTest {
   }
 
   @Test
+  void the_end_of_its_input_stops_a_worker_that_is_told_to_heed_it() throws Exception {
+    emit(100);
+    Process worker = start("worker", "--until-input-ends");
+    awaitMore(DONE, doneBefore);
+    worker.getOutputStream().close();
+    assertThat(worker.waitFor(30, TimeUnit.SECONDS)).as(output()).isTrue();
+    assertThat(worker.exitValue()).as(output()).isZero();
+    assertNothingLost(100);
+    drain();
+  }
+
+  @Test
   void a_signal_ends_the_start_of_an_embedded_server() throws Exception {
     Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
     Path server = Files.createDirectory(directory.resolve("server"));
