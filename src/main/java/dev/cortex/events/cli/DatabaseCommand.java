@@ -87,13 +87,9 @@ final class DatabaseCommand implements Callable<Integer> {
       console.print(Report.json(members));
     } else {
       console.print("# " + Inert.line(address.toString()));
-      variables.forEach((name, value) -> console.print("export " + name + "=" + quoted(value)));
+      variables.forEach(
+          (name, value) -> console.print("export " + name + "=" + Shell.quoted(value)));
     }
     console.out().flush();
-  }
-
-  /** For any shell, whatever is in it. */
-  private static String quoted(String value) {
-    return "'" + value.replace("'", "'\\''") + "'";
   }
 }
