@@ -126,7 +126,10 @@ final class DemoStore {
         select l.event_id from cortex.event_log l where l.received_at >= ? and not l.log_only)
       """;
 
-  /** Parameters: the handler, beginning. */
+  /**
+   * The effects of this run's events only: what a run that was killed has left is handled in the
+   * next one. Parameters: the handler, beginning, twice.
+   */
   private static final String EFFECTS =
       """
       with done as (
@@ -136,7 +139,10 @@ final class DemoStore {
            and a.event_at >= ?
          group by a.event_id
       ), made as (
-        select e.event_id, count(*) as effects from demo.effects e where e.made_at >= ? group by e.event_id
+        select e.event_id, count(*) as effects
+          from demo.effects e
+         where e.event_id in (select l.event_id from cortex.event_log l where l.received_at >= ?)
+         group by e.event_id
       )
       select coalesce(sum(m.effects), 0) as made,
              count(*) filter (where d.done > 0 and m.effects is null) as missing,
