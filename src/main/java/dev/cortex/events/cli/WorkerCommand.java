@@ -69,11 +69,11 @@ final class WorkerCommand implements Callable<Integer> {
     // Until an embedded server is there a signal ends the process, as there is nothing to give
     // back.
     try (Installation installation = cortex.reach().migrated();
+        CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
         StopSignals stop = StopSignals.listen()) {
       if (untilInputEnds) {
         stop.listenForEndOf(cortex.console().in());
       }
-      CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
       Optional<Worker> started = start(events, options, stop);
       if (started.isPresent()) {
         try (Worker worker = started.get()) {
