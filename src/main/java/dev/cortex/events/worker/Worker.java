@@ -86,6 +86,7 @@ public final class Worker implements AutoCloseable {
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
+   * @throws RuntimeException what a handler's requirement threw
    * @throws SQLException when the database refuses, as for a role that may not work here
    * @throws InterruptedException when interrupted while it waits
    */
@@ -255,6 +256,9 @@ public final class Worker implements AutoCloseable {
       Connection session = sessions.getConnection();
       try {
         SchemaVersion.require(session);
+        for (HandlerDefinition handler : handlers) {
+          handler.requirement().check(session);
+        }
         WorkerStore workers = new WorkerStore();
         Map<Short, HandlerQueue> queues = new LinkedHashMap<>();
         for (HandlerDefinition handler : handlers) {
