@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -179,7 +180,7 @@ final class Cortex implements Runnable {
   }
 
   /** A call that cannot be understood. */
-  ParameterException wrong(@org.jspecify.annotations.Nullable String problem) {
+  ParameterException wrong(@Nullable String problem) {
     return new ParameterException(called(), String.valueOf(problem));
   }
 }

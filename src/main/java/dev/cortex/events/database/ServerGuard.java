@@ -18,7 +18,6 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -244,8 +243,7 @@ final class ServerGuard {
       Path previous = home.root().resolve("guard.log.1");
       Files.move(home.guardLog(), previous, StandardCopyOption.REPLACE_EXISTING);
     }
-    List<String> command = new ArrayList<>(newSession());
-    command.addAll(
+    List<String> command =
         identity.command(
             "/bin/sh",
             home.guardScript().toString(),
@@ -258,20 +256,13 @@ final class ServerGuard {
             "-c",
             "listen_addresses=" + LOOPBACK,
             "-c",
-            "unix_socket_directories="));
+            "unix_socket_directories=");
     Process unused =
-        SystemProcess.builder(command)
+        SystemProcess.builder(OwnSession.command(command))
             .redirectInput(Path.of("/dev/null").toFile())
             .redirectErrorStream(true)
             .redirectOutput(home.guardLog().toFile())
             .start();
-  }
-
-  /** macOS has no setsid, but has Perl. */
-  private static List<String> newSession() {
-    return SystemProcess.works("setsid", "true")
-        ? List.of("setsid")
-        : List.of("perl", "-MPOSIX", "-e", "POSIX::setsid(); exec @ARGV or die $!");
   }
 
   /** A recovery may take as long as it takes; a server that says nothing may not. */

@@ -1,11 +1,8 @@
 package dev.cortex.events.event;
 
-import java.util.Locale;
-
 /**
  * What kind of failure a {@link CortexException} reports. The code decides the exit status of the
- * command line (the numbers of {@code sysexits.h}), the {@code code} of a JSON error and the label
- * of a metric.
+ * command line: the numbers of {@code sysexits.h}.
  */
 public enum ErrorCode {
   /** The caller asked in a way that cannot be understood. */
@@ -34,10 +31,5 @@ public enum ErrorCode {
   /** The exit status of a process that ends with this failure. */
   public int exitStatus() {
     return exitStatus;
-  }
-
-  /** The name for JSON errors and metric labels, such as {@code not_found}. */
-  public String label() {
-    return name().toLowerCase(Locale.ROOT);
   }
 }

@@ -25,6 +25,7 @@ import java.util.regex.Pattern;
  * @param timeBudget how long one transaction may run before its connection is cut: a batch is tried
  *     again with fewer events, a single event is charged with the reason {@code time_budget}; at
  *     most a day. The server ends what twice the budget has not ended
+ * @param requirement what it needs of the database; a worker starts only where it is met
  */
 public record HandlerDefinition(
     String name,
@@ -32,7 +33,10 @@ public record HandlerDefinition(
     Work work,
     RetryPolicy retry,
     int maxBatch,
-    Duration timeBudget) {
+    Duration timeBudget,
+    Requirement requirement) {
+
+  private static final Requirement NOTHING = connection -> {};
 
   private static final Duration LONGEST_BUDGET = Duration.ofDays(1);
   private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
@@ -88,31 +92,47 @@ public record HandlerDefinition(
   /** A handler written for one event: batches of up to 100, 30 seconds. */
   public static HandlerDefinition oneByOne(String name, EventHandler handler) {
     return new HandlerDefinition(
-        name, Set.of(), new OneByOne(handler), RetryPolicy.defaults(), 100, Duration.ofSeconds(30));
+        name,
+        Set.of(),
+        new OneByOne(handler),
+        RetryPolicy.defaults(),
+        100,
+        Duration.ofSeconds(30),
+        NOTHING);
   }
 
   /** A handler written for a list of events: batches of up to 1,000, 30 seconds. */
   public static HandlerDefinition batch(String name, BatchHandler handler) {
     return new HandlerDefinition(
-        name, Set.of(), new Batch(handler), RetryPolicy.defaults(), 1_000, Duration.ofSeconds(30));
+        name,
+        Set.of(),
+        new Batch(handler),
+        RetryPolicy.defaults(),
+        1_000,
+        Duration.ofSeconds(30),
+        NOTHING);
   }
 
   /** Subscribed to these types and families too. */
   public HandlerDefinition on(String... patterns) {
     Set<String> all = new TreeSet<>(this.patterns);
     Collections.addAll(all, patterns);
-    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, requirement);
   }
 
   public HandlerDefinition withRetry(RetryPolicy retry) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
   }
 
   public HandlerDefinition withMaxBatch(int maxBatch) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
   }
 
   public HandlerDefinition withTimeBudget(Duration timeBudget) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+  }
+
+  public HandlerDefinition withRequirement(Requirement requirement) {
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
   }
 }

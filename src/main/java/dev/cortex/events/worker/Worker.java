@@ -102,7 +102,9 @@ public final class Worker implements AutoCloseable {
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
    *     at another isolation
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
+   * @throws RuntimeException what a handler's requirement threw
    * @throws SQLException when the database refuses, as for a role that may not work here
+   * @throws InterruptedException when interrupted while it waits
    */
   public static Worker start(
       DataSource pool,
@@ -267,6 +269,10 @@ public final class Worker implements AutoCloseable {
           checkIsolation(pool);
           return attempt(sessions, handlers, options, telemetry);
         } catch (SQLException e) {
+          if (Thread.interrupted()) {
+            // A pool that is interrupted while it waits says so in words only.
+            throw new InterruptedException("interrupted while waiting for the database");
+          }
           if (DatabaseFault.of(e).filter(fault -> !fault.costsAttempt()).isEmpty()) {
             throw e;
           }
@@ -300,6 +306,9 @@ public final class Worker implements AutoCloseable {
       Connection session = sessions.getConnection();
       try {
         SchemaVersion.require(session);
+        for (HandlerDefinition handler : handlers) {
+          handler.requirement().check(session);
+        }
         WorkerStore workers = new WorkerStore();
         Map<Short, HandlerQueue> queues = new LinkedHashMap<>();
         for (HandlerDefinition handler : handlers) {

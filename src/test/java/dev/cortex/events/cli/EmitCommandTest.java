@@ -8,9 +8,11 @@ import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.ErrorCode;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.SequenceInputStream;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -213,6 +215,20 @@ class EmitCommandTest {
             line -> assertThat(line).startsWith("cortex: line 3: ").contains("source must be"),
             line -> assertThat(line).startsWith("cortex: line 5: ").contains("task.failed"));
     assertThat(subscription.recorded()).isEqualTo(2);
+  }
+
+  @Test
+  void a_line_that_never_ends_is_refused_after_what_was_good_before_it() throws Exception {
+    InputStream endless =
+        new SequenceInputStream(
+            new ByteArrayInputStream(
+                bytes("{\"event_type\": \"%s\", \"source\": \"a\"}\n".formatted(type))),
+            Files.newInputStream(Path.of("/dev/zero")));
+    Answer answer = cortex.run(endless, "emit", "-");
+    assertThat(answer.status()).as(answer.err()).isEqualTo(65);
+    assertThat(answer.err()).contains("line 2 may have at most 34603008 bytes");
+    assertThat(answer.out().lines()).hasSize(1);
+    assertThat(subscription.recorded()).isEqualTo(1);
   }
 
   @Test
