@@ -4,6 +4,7 @@ import dev.cortex.events.database.ConnectionPool;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PoolOptions;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.HandlerDefinition.Leased;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.Telemetry;
@@ -36,6 +37,9 @@ import javax.sql.DataSource;
 public final class CortexEvents implements AutoCloseable {
   /** Beside the slots': the housekeeping's connection and the schedules'. */
   private static final int SIDE_CONNECTIONS = 2;
+
+  /** Beside that of each place for a lease. */
+  private static final int RENEWING_CONNECTIONS = 1;
 
   /** Past this, a connection that has not answered is given up as lost. */
   private static final Duration SOCKET_TIMEOUT = Duration.ofMinutes(5);
@@ -91,12 +95,18 @@ public final class CortexEvents implements AutoCloseable {
    */
   public Worker work(List<HandlerDefinition> handlers, WorkerOptions options)
       throws SQLException, InterruptedException {
-    ConnectionPool pool = pool("cortex-worker", options.slots() + SIDE_CONNECTIONS);
+    ConnectionPool pool = pool("cortex-worker", connections(handlers, options));
     ConnectionPool session = pool("cortex-listener", 1);
     Worker worker =
         Worker.start(pool.dataSource(), session.dataSource(), handlers, options, telemetry);
     opened.push(worker);
     return worker;
+  }
+
+  private static int connections(List<HandlerDefinition> handlers, WorkerOptions options) {
+    boolean hasLeases = handlers.stream().anyMatch(handler -> handler.work() instanceof Leased);
+    int leases = hasLeases ? options.leases() + RENEWING_CONNECTIONS : 0;
+    return options.slots() + leases + SIDE_CONNECTIONS;
   }
 
   /** Questions about what is in the database, and the operators' verbs; closed with this object. */

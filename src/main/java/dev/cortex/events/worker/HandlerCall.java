@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.Callable;
 
 /**
  * Calls the user's code, and is the one place that catches whatever it throws. The handler gets a
@@ -47,13 +48,51 @@ final class HandlerCall {
   Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
     GuardedConnection guarded = new GuardedConnection(transaction);
     try {
-      return call(guarded.connection(), work, deliveries);
-    } catch (Throwable e) {
-      return new Threw(e);
+      return caught(() -> call(guarded.connection(), work, deliveries));
     } finally {
       guarded.revoke();
       clearInterrupt();
     }
+  }
+
+  /** Handles a leased delivery, with no transaction open. */
+  Result handle(HeldLease held, LeaseCall context) {
+    try {
+      return caught(
+          () ->
+              new Returned(
+                  present(
+                      HeldLease.terms(held.queue()).handler().handle(context.event(), context))));
+    } finally {
+      held.ended();
+    }
+  }
+
+  /** Writes what a leased handler gave its context, in the transaction that acknowledges it. */
+  Result complete(Connection transaction, LeaseCall context) {
+    GuardedConnection guarded = new GuardedConnection(transaction);
+    try {
+      return caught(
+          () -> {
+            context.write(guarded.connection());
+            return DONE;
+          });
+    } finally {
+      guarded.revoke();
+      clearInterrupt();
+    }
+  }
+
+  private static Result caught(Callable<Result> call) {
+    try {
+      return call.call();
+    } catch (Throwable e) {
+      return new Threw(e);
+    }
+  }
+
+  private static Outcome present(Outcome outcome) {
+    return Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
   }
 
   /**
@@ -76,8 +115,7 @@ final class HandlerCall {
     OneByOne oneByOne = (OneByOne) work;
     for (Delivery delivery : deliveries) {
       Outcome outcome =
-          oneByOne.handler().handle(event(delivery), new SingleCall(guarded, delivery));
-      Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
+          present(oneByOne.handler().handle(event(delivery), new SingleCall(guarded, delivery)));
       if (!(outcome instanceof Outcome.Done)) {
         return new Returned(outcome);
       }

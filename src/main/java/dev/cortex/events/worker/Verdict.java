@@ -31,6 +31,12 @@ sealed interface Verdict {
    */
   record DatabaseGone(SQLException error) implements Verdict {}
 
+  /** The worker stops and the handler has obeyed: the lease goes back, free of charge. */
+  record GivenBack() implements Verdict {}
+
+  /** The lease is lost and so is the attempt: whoever leases the delivery next charges it. */
+  record Forfeited() implements Verdict {}
+
   /**
    * Judges a call.
    *
@@ -40,6 +46,30 @@ sealed interface Verdict {
     return result instanceof HandlerCall.Returned returned
         ? ofOutcome(returned.outcome(), attempt, policy)
         : ofError(((HandlerCall.Threw) result).error(), attempt, policy);
+  }
+
+  /**
+   * Judges a call under a lease. An outcome is recorded if the fence allows it. What is thrown was
+   * thrown outside of any transaction of the engine's: so a database that the handler lost was a
+   * connection of its own, and an attempt is charged.
+   *
+   * @param state how the lease stood when the handler ended
+   */
+  static Verdict ofLeased(
+      HandlerCall.Result result, HeldLease.State state, int attempt, RetryPolicy policy) {
+    if (!(result instanceof HandlerCall.Threw threw)) {
+      return of(result, attempt, policy);
+    }
+    Strikes.Charge overran = Strikes.Charge.TIME_BUDGET;
+    return switch (state) {
+      case HELD ->
+          threw.error() instanceof InvalidEventException
+              ? ofError(threw.error(), attempt, policy)
+              : charged("handler_failed", threw.error(), attempt, policy);
+      case RECALLED -> new GivenBack();
+      case OVERRAN -> new Settle(charge(overran.reason, overran.error, attempt, policy));
+      case LOST -> new Forfeited();
+    };
   }
 
   private static Verdict ofOutcome(Outcome outcome, int attempt, RetryPolicy policy) {

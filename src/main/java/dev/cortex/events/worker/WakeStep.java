@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.BooleanSupplier;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
@@ -50,6 +51,7 @@ final class WakeStep implements Loop.Step {
   private final Map<Short, HandlerQueue> queues;
   private final Telemetry telemetry;
   private final int workerId;
+  private final BooleanSupplier isWorking;
   private final CountDownLatch drained = new CountDownLatch(1);
 
   private @Nullable Connection session;
@@ -61,6 +63,9 @@ final class WakeStep implements Loop.Step {
   private Duration lookCost = Duration.ZERO;
   private Optional<Duration> nextDue = Optional.empty();
 
+  /**
+   * @param isWorking whether anything runs that keeps nobody from resting: leased deliveries
+   */
   WakeStep(
       DataSource sessions,
       DeliveryStore store,
@@ -69,7 +74,8 @@ final class WakeStep implements Loop.Step {
       Map<Short, HandlerQueue> queues,
       Telemetry telemetry,
       int workerId,
-      Connection firstSession) {
+      Connection firstSession,
+      BooleanSupplier isWorking) {
     this.sessions = sessions;
     this.store = store;
     this.workers = workers;
@@ -78,9 +84,10 @@ final class WakeStep implements Loop.Step {
     this.telemetry = telemetry;
     this.workerId = workerId;
     this.session = firstSession;
+    this.isWorking = isWorking;
   }
 
-  /** Open until the first time that no delivery could be claimed and no slot was at work. */
+  /** Open until the first time that no delivery could be claimed and nothing was at work. */
   CountDownLatch drained() {
     return drained;
   }
@@ -173,7 +180,9 @@ final class WakeStep implements Loop.Step {
     if (look(open, queues.values())) {
       return poll(open);
     }
-    drained.countDown();
+    if (!isWorking.getAsBoolean()) {
+      drained.countDown();
+    }
     if (rest == WakeUp.Rest.POLLING || !hearsSignals) {
       pollInterval = shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
       return longer(untilDue(pollInterval), lookCost.multipliedBy(POLL_COST_FACTOR));

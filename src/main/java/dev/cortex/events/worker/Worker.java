@@ -3,6 +3,7 @@ package dev.cortex.events.worker;
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.database.SchemaVersion;
 import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.LeaseStore;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.EngineEvent;
@@ -44,6 +45,9 @@ public final class Worker implements AutoCloseable {
   private final Loop schedules;
   private final List<Slot> slots = new ArrayList<>();
   private final List<Loop> slotLoops = new ArrayList<>();
+  private final LeaseKeeper keeper;
+  private final List<Loop> leaseLoops = new ArrayList<>();
+  private final List<Loop> keeperLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
 
   private Worker(
@@ -60,8 +64,20 @@ public final class Worker implements AutoCloseable {
     this.telemetry = telemetry;
     this.workerId = workerId;
     this.dispatcher = new Dispatcher(queues.values(), this::slotsAreIdle);
+    LeaseStore leases = new LeaseStore();
+    List<HandlerQueue> leased = queues.values().stream().filter(HandlerQueue::isLeased).toList();
+    this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased);
     this.wakeStep =
-        new WakeStep(sessions, store, workers, dispatcher, queues, telemetry, workerId, session);
+        new WakeStep(
+            sessions,
+            store,
+            workers,
+            dispatcher,
+            queues,
+            telemetry,
+            workerId,
+            session,
+            () -> !keeper.isIdle());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.housekeeping =
         new Loop(
@@ -76,13 +92,21 @@ public final class Worker implements AutoCloseable {
       slots.add(slot);
       slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, slot), telemetry));
     }
+    for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
+      LeasePlace place = new LeasePlace(pool, leases, keeper, dispatcher, telemetry, workerId);
+      leaseLoops.add(new Loop("lease-" + number, place, telemetry));
+    }
+    if (!leased.isEmpty()) {
+      keeperLoops.add(new Loop("lease-renewal", keeper::renew, telemetry));
+      keeperLoops.add(new Loop("lease-watch", keeper::watch, telemetry));
+    }
   }
 
   /**
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and two more
+   *     slots, and two more; with leased handlers, as many as leases and one more besides
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
@@ -114,6 +138,8 @@ public final class Worker implements AutoCloseable {
         new EngineEvent.WorkerStarted(
             workerId, options.name(), handlers.stream().map(HandlerDefinition::name).toList()));
     slotLoops.forEach(Loop::start);
+    leaseLoops.forEach(Loop::start);
+    keeperLoops.forEach(Loop::start);
     wakeLoop.start();
     housekeeping.start();
     schedules.start();
@@ -165,9 +191,11 @@ public final class Worker implements AutoCloseable {
     housekeeping.stop();
     dispatcher.stop();
     slotLoops.forEach(Loop::stop);
+    leaseLoops.forEach(Loop::stop);
     wakeLoop.stop();
     wakeStep.stop();
     finishOrGiveBack();
+    keeperLoops.forEach(Loop::stop);
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
     await(wakeLoop, LAST_WORDS);
@@ -182,17 +210,30 @@ public final class Worker implements AutoCloseable {
       slot.running().ifPresent(Slot.Running::abort);
     }
     slotLoops.forEach(Loop::interrupt);
+    keeper.recall();
   }
 
   private void finishOrGiveBack() {
     long deadline = System.nanoTime() + options.gracePeriod().toNanos();
     boolean haveEnded = true;
-    for (Loop loop : slotLoops) {
+    List<Loop> working = new ArrayList<>(slotLoops);
+    working.addAll(leaseLoops);
+    for (Loop loop : working) {
       haveEnded &= await(loop, Duration.ofNanos(deadline - System.nanoTime()));
     }
     if (!haveEnded) {
       giveBack();
-      slotLoops.forEach(loop -> await(loop, LAST_WORDS));
+      working.forEach(loop -> await(loop, LAST_WORDS));
+    }
+    giveBackLeases();
+  }
+
+  /** Those whose handlers did not end when they were told to, or whose end was not recorded. */
+  private void giveBackLeases() {
+    try {
+      keeper.giveBackRest();
+    } catch (SQLException e) {
+      tellLost("leases", e);
     }
   }
 
@@ -209,10 +250,14 @@ public final class Worker implements AutoCloseable {
     try (Connection connection = pool.getConnection()) {
       workers.leave(connection, workerId);
     } catch (SQLException e) {
-      telemetry.record(
-          new EngineEvent.DatabaseLost(
-              "goodbye", Optional.ofNullable(e.getSQLState()).orElse("none")));
+      tellLost("goodbye", e);
     }
+  }
+
+  private void tellLost(String part, SQLException error) {
+    telemetry.record(
+        new EngineEvent.DatabaseLost(
+            part, Optional.ofNullable(error.getSQLState()).orElse("none")));
   }
 
   /** The session, the id and the queues that a worker starts with. */
