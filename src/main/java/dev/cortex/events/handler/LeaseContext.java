@@ -17,6 +17,9 @@ public interface LeaseContext {
     void write(Connection connection) throws SQLException;
   }
 
+  /** The name of the handler. */
+  String handler();
+
   /** Which attempt this is, from 1; attempts that were not charged count once only. */
   int attempt();
 

@@ -3,6 +3,7 @@ package dev.cortex.events.worker;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.Lease;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
+import java.time.Duration;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -21,11 +22,14 @@ final class HeldLease {
     HELD,
     /** The worker stops: renewed, and given back when the handler has ended. */
     RECALLED,
-    /** The time budget is over: no longer renewed. */
+    /** The time budget is over: renewed for as long as an end may take, and no longer. */
     OVERRAN,
     /** Nobody's, or somebody else's. */
     LOST
   }
+
+  /** What a handler that was told to stop has to do so: ending a program takes two seconds. */
+  private static final Duration ENDING = Duration.ofSeconds(10);
 
   private static final int MARGIN = 10;
   private static final int RENEWALS = 3;
@@ -37,6 +41,7 @@ final class HeldLease {
   private final ReentrantLock lock = new ReentrantLock();
   private volatile State state = State.HELD;
   private volatile long renewedNanos;
+  private volatile long toldNanos;
 
   @GuardedBy("lock")
   private boolean isRunning = true;
@@ -73,7 +78,12 @@ final class HeldLease {
   }
 
   boolean wantsRenewal(long now) {
-    boolean isWanted = state == State.HELD || state == State.RECALLED;
+    boolean isWanted =
+        switch (state) {
+          case HELD, RECALLED -> true;
+          case OVERRAN -> now - toldNanos < ENDING.toNanos();
+          case LOST -> false;
+        };
     return isWanted && now - renewedNanos >= lease.holder().length().toNanos() / RENEWALS;
   }
 
@@ -92,6 +102,7 @@ final class HeldLease {
       if (state == news || state == State.LOST || (state != State.HELD && news != State.LOST)) {
         return false;
       }
+      toldNanos = System.nanoTime();
       state = news;
       if (isRunning) {
         thread.interrupt();

@@ -39,6 +39,11 @@ final class LeaseCall implements LeaseContext {
   }
 
   @Override
+  public String handler() {
+    return held.queue().name();
+  }
+
+  @Override
   public int attempt() {
     return delivery().attempt() + 1;
   }
@@ -50,7 +55,7 @@ final class LeaseCall implements LeaseContext {
 
   @Override
   public String idempotencyKey() {
-    return event.id() + "/" + held.queue().name() + "/" + generation();
+    return event.id() + "/" + handler() + "/" + generation();
   }
 
   @Override
