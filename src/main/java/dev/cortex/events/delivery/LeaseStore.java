@@ -20,7 +20,7 @@ import java.util.function.Function;
 public final class LeaseStore {
 
   /**
-   * Leases a due delivery: see the function, in migrations/engine/V12__leases.sql. The columns are
+   * Leases a due delivery: see the function, in migrations/engine/V16__leases.sql. The columns are
    * those of the claim, with those of a lease behind them.
    */
   private static final String LEASE =

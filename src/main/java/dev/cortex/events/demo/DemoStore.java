@@ -27,15 +27,18 @@ final class DemoStore {
       );
       """;
 
-  /** One row: where the queue stands. Parameter: beginning of the run. */
+  /** One row: where this run stands. Parameter: its beginning. */
   private static final String PROGRESS =
       """
-      select (select count(*) from cortex.attempts a where a.event_at >= ? and a.outcome = 'done') as handled,
-             coalesce(sum(q.available + q.running), 0) as waiting,
-             coalesce(sum(q.retrying + q.scheduled), 0) as retrying,
-             coalesce(sum(q.dead), 0) as dead,
+      select a.handled, a.dead, q.waiting, q.retrying,
              (select count(*) from fleet.workers w where w.health = 'stale') as silent
-        from cortex.queue_status q
+        from (select count(*) filter (where outcome = 'done') as handled,
+                     count(*) filter (where outcome = 'dead') as dead
+                from cortex.attempts
+               where event_at >= ?) a,
+             (select coalesce(sum(available + running), 0) as waiting,
+                     coalesce(sum(retrying + scheduled), 0) as retrying
+                from cortex.queue_status) q
       """;
 
   /**

@@ -25,8 +25,9 @@ import java.util.regex.Pattern;
  * @param maxBatch the most events in one transaction, 1 to 10,000; the engine takes fewer where
  *     they take long or clash
  * @param timeBudget how long one transaction may run before its connection is cut: a batch is tried
- *     again with fewer events, a single event is charged with the reason {@code time_budget}. A
- *     leased handler is interrupted, and charged likewise
+ *     again with fewer events, a single event is charged with the reason {@code time_budget}; at
+ *     most a day. The server ends what twice the budget has not ended. A leased handler is
+ *     interrupted, and charged likewise
  */
 public record HandlerDefinition(
     String name,
@@ -36,9 +37,10 @@ public record HandlerDefinition(
     int maxBatch,
     Duration timeBudget) {
 
+  private static final Duration LONGEST_BUDGET = Duration.ofDays(1);
   private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
   private static final Pattern PATTERN =
-      Pattern.compile("([a-z][a-z0-9_]*\\.)*([a-z][a-z0-9_]*|\\*)");
+      Pattern.compile("\\*|[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*(\\.\\*)?");
 
   private static final Duration SHORTEST_LEASE = Duration.ofSeconds(1);
   private static final Duration LONGEST_LEASE = Duration.ofDays(1);
@@ -109,8 +111,9 @@ public record HandlerDefinition(
     if (maxBatch < 1 || maxBatch > 10_000) {
       throw new IllegalArgumentException("maxBatch must be 1 to 10,000, was " + maxBatch);
     }
-    if (timeBudget.isNegative() || timeBudget.isZero()) {
-      throw new IllegalArgumentException("timeBudget must be positive, was " + timeBudget);
+    if (timeBudget.toMillis() < 1 || timeBudget.compareTo(LONGEST_BUDGET) > 0) {
+      throw new IllegalArgumentException(
+          "timeBudget must be 1 millisecond to 1 day, was " + timeBudget);
     }
     patterns = Collections.unmodifiableSet(new TreeSet<>(patterns));
   }

@@ -205,6 +205,16 @@ final class Dispatcher {
     }
   }
 
+  /** Whether anybody has a turn, for a leased delivery too. */
+  boolean hasTurns() {
+    lock.lock();
+    try {
+      return entries.stream().anyMatch(entry -> entry.slots > 0);
+    } finally {
+      lock.unlock();
+    }
+  }
+
   @GuardedBy("lock")
   private boolean isIdleLocked() {
     return entries.stream()

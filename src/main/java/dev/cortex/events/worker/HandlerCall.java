@@ -1,5 +1,6 @@
 package dev.cortex.events.worker;
 
+import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Cause;
 import dev.cortex.events.event.Event;
@@ -9,14 +10,17 @@ import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.HandlerDefinition.Batch;
 import dev.cortex.events.handler.HandlerDefinition.OneByOne;
 import dev.cortex.events.handler.HandlerDefinition.Work;
+import dev.cortex.events.handler.LeasedHandler;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.outbox.Outbox;
 import java.sql.Connection;
+import java.sql.SQLException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Calls the user's code, and is the one place that catches whatever it throws. The handler gets a
@@ -30,8 +34,14 @@ final class HandlerCall {
   /** The handler returned. */
   record Returned(Outcome outcome) implements Result {}
 
-  /** The handler threw. */
-  record Threw(Throwable error) implements Result {}
+  /**
+   * The handler threw.
+   *
+   * @param isForeign whether it lost a connection that is not the engine's
+   */
+  record Threw(Throwable error, boolean isForeign) implements Result {}
+
+  private static final int VALIDATION_SECONDS = 5;
 
   private static final Returned DONE = new Returned(Outcome.done());
 
@@ -48,7 +58,7 @@ final class HandlerCall {
   Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
     GuardedConnection guarded = new GuardedConnection(transaction);
     try {
-      return caught(() -> call(guarded.connection(), work, deliveries));
+      return caught(() -> call(guarded.connection(), work, deliveries), transaction);
     } finally {
       guarded.revoke();
       clearInterrupt();
@@ -57,12 +67,9 @@ final class HandlerCall {
 
   /** Handles a leased delivery, with no transaction open. */
   Result handle(HeldLease held, LeaseCall context) {
+    LeasedHandler handler = HeldLease.terms(held.queue()).handler();
     try {
-      return caught(
-          () ->
-              new Returned(
-                  present(
-                      HeldLease.terms(held.queue()).handler().handle(context.event(), context))));
+      return caught(() -> new Returned(present(handler.handle(context.event(), context))), null);
     } finally {
       held.ended();
     }
@@ -76,23 +83,37 @@ final class HandlerCall {
           () -> {
             context.write(guarded.connection());
             return DONE;
-          });
+          },
+          transaction);
     } finally {
       guarded.revoke();
       clearInterrupt();
     }
   }
 
-  private static Result caught(Callable<Result> call) {
+  /**
+   * @param transaction the engine's, that the call may have lost; null where it has none
+   */
+  private static Result caught(Callable<Result> call, @Nullable Connection transaction) {
     try {
       return call.call();
     } catch (Throwable e) {
-      return new Threw(e);
+      return new Threw(e, isForeign(e, transaction));
     }
   }
 
   private static Outcome present(Outcome outcome) {
     return Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
+  }
+
+  private static boolean isForeign(Throwable error, @Nullable Connection transaction) {
+    boolean isLoss =
+        DatabaseFault.of(error).filter(DatabaseFault.CONNECTION_LOST::equals).isPresent();
+    try {
+      return isLoss && (transaction == null || transaction.isValid(VALIDATION_SECONDS));
+    } catch (SQLException e) {
+      return false;
+    }
   }
 
   /**

@@ -12,9 +12,9 @@ import java.util.Optional;
 import javax.sql.DataSource;
 
 /**
- * What a worker does from the side: ends batches that overrun their time budget, shows the batches
- * that run for a while, buries workers that have vanished, moves the deliveries of paused types,
- * and makes the partitions of the coming months. Confined to its loop's thread.
+ * What a worker does from the side: shows the batches that run for a while, buries workers that
+ * have vanished, moves the deliveries of paused types, and makes the partitions of the coming
+ * months. Confined to its loop's thread.
  */
 final class HousekeepingStep implements Loop.Step {
   private static final Duration INTERVAL = Duration.ofMillis(100);
@@ -31,7 +31,6 @@ final class HousekeepingStep implements Loop.Step {
   private final Telemetry telemetry;
   private final int workerId;
   private final Map<Short, Slot.Running> shown = new HashMap<>();
-  private final Map<Short, Long> ended = new HashMap<>();
   private long nextRound = System.nanoTime();
   private long nextPartitions = System.nanoTime();
 
@@ -47,7 +46,6 @@ final class HousekeepingStep implements Loop.Step {
   @Override
   public Duration take() throws SQLException {
     long now = System.nanoTime();
-    endOverruns(now);
     if (hasNews(now) || now - nextRound >= 0) {
       try (Connection connection = pool.getConnection()) {
         showSlots(connection, now);
@@ -63,29 +61,6 @@ final class HousekeepingStep implements Loop.Step {
       }
     }
     return INTERVAL;
-  }
-
-  /**
-   * Cuts the connection of a batch that runs longer than its handler may, which ends its
-   * transaction on the server too; the handler sees its next statement fail.
-   */
-  private void endOverruns(long now) {
-    for (Slot slot : slots) {
-      Optional<Slot.Running> overrun = slot.running().filter(running -> running.overruns(now));
-      overrun.filter(running -> isNew(slot, running)).ifPresent(this::end);
-    }
-  }
-
-  private boolean isNew(Slot slot, Slot.Running running) {
-    Long before = ended.put(slot.number(), running.startedNanos());
-    return before == null || before != running.startedNanos();
-  }
-
-  private void end(Slot.Running running) {
-    running.queue().overran(running.deliveries());
-    telemetry.record(
-        new EngineEvent.BatchOverran(running.queue().name(), running.deliveries().size()));
-    running.abort();
   }
 
   private boolean hasNews(long now) {

@@ -12,10 +12,14 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import javax.sql.DataSource;
@@ -41,6 +45,7 @@ public final class Worker implements AutoCloseable {
   private final Dispatcher dispatcher;
   private final WakeStep wakeStep;
   private final Loop wakeLoop;
+  private final Loop overruns;
   private final Loop housekeeping;
   private final Loop schedules;
   private final List<Slot> slots = new ArrayList<>();
@@ -49,6 +54,7 @@ public final class Worker implements AutoCloseable {
   private final List<Loop> leaseLoops = new ArrayList<>();
   private final List<Loop> keeperLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
+  private final Deque<Runnable> onClosed = new ConcurrentLinkedDeque<>();
 
   private Worker(
       DataSource pool,
@@ -77,8 +83,9 @@ public final class Worker implements AutoCloseable {
             telemetry,
             workerId,
             session,
-            () -> !keeper.isIdle());
+            () -> dispatcher.hasTurns() || !keeper.isIdle());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
+    this.overruns = new Loop("overruns", new OverrunStep(slots, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
@@ -109,6 +116,8 @@ public final class Worker implements AutoCloseable {
    *     slots, and two more; with leased handlers, as many as leases and one more besides
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
+   * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
+   *     at another isolation
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
    * @throws SQLException when the database refuses, as for a role that may not work here
    */
@@ -119,7 +128,9 @@ public final class Worker implements AutoCloseable {
       WorkerOptions options,
       Telemetry telemetry)
       throws SQLException, InterruptedException {
-    Opening opening = Opening.patiently(sessions, handlers, options, telemetry);
+    checkNames(handlers);
+    Telemetry guarded = telemetry.guarded();
+    Opening opening = Opening.patiently(pool, sessions, handlers, options, guarded);
     Worker worker =
         new Worker(
             pool,
@@ -128,9 +139,19 @@ public final class Worker implements AutoCloseable {
             opening.workerId(),
             opening.queues(),
             options,
-            telemetry);
+            guarded);
     worker.run(handlers);
     return worker;
+  }
+
+  private static void checkNames(List<HandlerDefinition> handlers) {
+    Set<String> names = new HashSet<>();
+    for (HandlerDefinition handler : handlers) {
+      if (!names.add(handler.name())) {
+        throw new IllegalArgumentException(
+            "handler names must be unique, two were \"" + handler.name() + "\"");
+      }
+    }
   }
 
   private void run(List<HandlerDefinition> handlers) {
@@ -141,6 +162,7 @@ public final class Worker implements AutoCloseable {
     leaseLoops.forEach(Loop::start);
     keeperLoops.forEach(Loop::start);
     wakeLoop.start();
+    overruns.start();
     housekeeping.start();
     schedules.start();
   }
@@ -151,13 +173,18 @@ public final class Worker implements AutoCloseable {
   }
 
   /**
-   * Waits until nothing is due for its handlers: every delivery is finished, or due later, or held
-   * by another worker.
+   * Waits until nothing is due for its handlers any more of what was committed before this call:
+   * every delivery is finished, or due later, or held by another worker.
    *
    * @return false when the time is up
    */
   public boolean awaitDrained(Duration patience) throws InterruptedException {
-    return wakeStep.drained().await(patience.toMillis(), TimeUnit.MILLISECONDS);
+    return wakeStep.awaitDrained(patience);
+  }
+
+  /** Has something done after the worker is closed, in the reverse order of being asked. */
+  public void onClosed(Runnable action) {
+    onClosed.push(action);
   }
 
   private Duration takeTurn(BatchRunner runner, Slot slot)
@@ -189,6 +216,7 @@ public final class Worker implements AutoCloseable {
     // In the reverse order of starting; the listening session last, since it proves that we live.
     schedules.stop();
     housekeeping.stop();
+    overruns.stop();
     dispatcher.stop();
     slotLoops.forEach(Loop::stop);
     leaseLoops.forEach(Loop::stop);
@@ -198,10 +226,16 @@ public final class Worker implements AutoCloseable {
     keeperLoops.forEach(Loop::stop);
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
-    await(wakeLoop, LAST_WORDS);
+    await(overruns, LAST_WORDS);
+    boolean wakeLoopHasEnded = await(wakeLoop, LAST_WORDS);
     sayGoodbye();
-    wakeStep.end();
+    if (wakeLoopHasEnded) {
+      wakeStep.end();
+    } else {
+      wakeStep.abandon();
+    }
     telemetry.record(new EngineEvent.WorkerStopped(workerId, options.name()));
+    onClosed.forEach(Runnable::run);
   }
 
   /** Gives back at once what is running, without waiting for the rest of the grace period. */
@@ -248,6 +282,7 @@ public final class Worker implements AutoCloseable {
 
   private void sayGoodbye() {
     try (Connection connection = pool.getConnection()) {
+      connection.setNetworkTimeout(Runnable::run, Math.toIntExact(LAST_WORDS.toMillis()));
       workers.leave(connection, workerId);
     } catch (SQLException e) {
       tellLost("goodbye", e);
@@ -265,6 +300,7 @@ public final class Worker implements AutoCloseable {
 
     /** Tries until the database is there; gives up only on what no waiting mends. */
     static Opening patiently(
+        DataSource pool,
         DataSource sessions,
         List<HandlerDefinition> handlers,
         WorkerOptions options,
@@ -273,7 +309,8 @@ public final class Worker implements AutoCloseable {
       boolean isTold = false;
       while (true) {
         try {
-          return attempt(sessions, handlers, options);
+          checkIsolation(pool);
+          return attempt(sessions, handlers, options, telemetry);
         } catch (SQLException e) {
           if (DatabaseFault.of(e).filter(fault -> !fault.costsAttempt()).isEmpty()) {
             throw e;
@@ -289,8 +326,21 @@ public final class Worker implements AutoCloseable {
       }
     }
 
+    private static void checkIsolation(DataSource pool) throws SQLException {
+      try (Connection connection = pool.getConnection()) {
+        if (connection.getTransactionIsolation() != Connection.TRANSACTION_READ_COMMITTED) {
+          throw new IllegalArgumentException(
+              "pool must give connections at READ COMMITTED (2), was "
+                  + connection.getTransactionIsolation());
+        }
+      }
+    }
+
     private static Opening attempt(
-        DataSource sessions, List<HandlerDefinition> handlers, WorkerOptions options)
+        DataSource sessions,
+        List<HandlerDefinition> handlers,
+        WorkerOptions options,
+        Telemetry telemetry)
         throws SQLException {
       Connection session = sessions.getConnection();
       try {
@@ -300,6 +350,9 @@ public final class Worker implements AutoCloseable {
         for (HandlerDefinition handler : handlers) {
           short handlerId = workers.registerHandler(session, handler);
           queues.put(handlerId, new HandlerQueue(handler, handlerId));
+          for (String pattern : workers.unmatchedPatterns(session, handlerId)) {
+            telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
+          }
         }
         return new Opening(session, workers.enter(session, options.name(), version()), queues);
       } catch (SQLException | RuntimeException e) {

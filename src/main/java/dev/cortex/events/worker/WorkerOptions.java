@@ -9,7 +9,8 @@ import java.time.Duration;
  * @param slots how many batches it runs at once, 1 to 1000; each takes a connection while it does
  * @param leases how many leased deliveries it runs at once, 1 to 1000, where it has leased
  *     handlers; each takes a connection when it begins and ends
- * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back
+ * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back,
+ *     at most a day
  */
 public record WorkerOptions(String name, int slots, int leases, Duration gracePeriod) {
 
@@ -24,8 +25,8 @@ public record WorkerOptions(String name, int slots, int leases, Duration gracePe
     if (leases < 1 || leases > 1000) {
       throw new IllegalArgumentException("leases must be 1 to 1000, was " + leases);
     }
-    if (gracePeriod.isNegative()) {
-      throw new IllegalArgumentException("gracePeriod must not be negative, was " + gracePeriod);
+    if (gracePeriod.isNegative() || gracePeriod.compareTo(Duration.ofDays(1)) > 0) {
+      throw new IllegalArgumentException("gracePeriod must be 0 to 1 day, was " + gracePeriod);
     }
   }
 

@@ -21,10 +21,12 @@ final class WorkerStore {
       "insert into cortex.workers (name, version) values (?, ?) returning worker_id";
 
   /**
-   * Holds, for the session, the lock by which the others see that this worker lives. Waits for a
-   * moment at most: only who looks whether it is dead holds it meanwhile, and for one statement.
+   * Holds, for the session, the lock by which the others see that this worker lives. Only tried:
+   * after a cut of the network the lock may still be that of its own session before, which the
+   * server has yet to miss.
    */
-  private static final String PROVE_LIFE = "select pg_advisory_lock(cortex.worker_lock_class(), ?)";
+  private static final String PROVE_LIFE =
+      "select pg_try_advisory_lock(cortex.worker_lock_class(), ?)";
 
   /** The session was lost and is back: whoever found the lock free has been too quick. */
   private static final String RETURN =
@@ -65,11 +67,14 @@ final class WorkerStore {
   private static final String REGISTER_HANDLER =
       "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
 
+  private static final String UNMATCHED_PATTERNS =
+      "select pattern from cortex.unmatched_patterns(?::smallint) pattern";
+
   private static final String LIMIT_RUNNING = "select cortex.limit_running(?, ?)";
 
   /** One bounded step of every pause or resumption of a type that still moves deliveries. */
   private static final String MOVE_HELD =
-      "select coalesce(bool_or(not settled), false) from cortex.move_held()";
+      "select coalesce(bool_or(moved > 0 or not pass_ended), false) from cortex.move_held()";
 
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
@@ -92,16 +97,26 @@ final class WorkerStore {
     }
   }
 
-  /** The same process on another session. */
-  void comeBack(Connection session, int workerId) throws SQLException {
-    proveLife(session, workerId);
+  /**
+   * The same process on another session.
+   *
+   * @return false while somebody else has the lock of its life: to be tried again; as long as the
+   *     lock is held, nobody takes this worker for dead
+   */
+  boolean comeBack(Connection session, int workerId) throws SQLException {
+    if (!proveLife(session, workerId)) {
+      return false;
+    }
     update(session, RETURN, workerId);
+    return true;
   }
 
-  private static void proveLife(Connection session, int workerId) throws SQLException {
+  private static boolean proveLife(Connection session, int workerId) throws SQLException {
     try (PreparedStatement statement = session.prepareStatement(PROVE_LIFE)) {
       statement.setInt(1, workerId);
-      statement.execute();
+      try (ResultSet answer = statement.executeQuery()) {
+        return answer.next() && answer.getBoolean(1);
+      }
     }
   }
 
@@ -187,7 +202,21 @@ final class WorkerStore {
     }
   }
 
-  /** Goes on with pauses and resumptions of types; true when there is more to move. */
+  /** The patterns of a handler that no known type matches. */
+  List<String> unmatchedPatterns(Connection connection, short handlerId) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(UNMATCHED_PATTERNS)) {
+      statement.setShort(1, handlerId);
+      List<String> patterns = new ArrayList<>();
+      try (ResultSet rows = statement.executeQuery()) {
+        while (rows.next()) {
+          patterns.add(rows.getString(1));
+        }
+      }
+      return patterns;
+    }
+  }
+
+  /** Goes on with pauses and resumptions of types; true when it is worth to go on at once. */
   boolean moveHeld(Connection autoCommit) throws SQLException {
     try (PreparedStatement statement = autoCommit.prepareStatement(MOVE_HELD);
         ResultSet row = statement.executeQuery()) {
