@@ -198,6 +198,45 @@ class LeasesTest {
     }
   }
 
+  /** No verb gets in the way of what runs, and cancelling ends it. */
+  @Test
+  void operators_see_a_lease_as_running_and_only_a_cancel_takes_it_away() throws Exception {
+    String id = engine.emit(TYPE, 1).get(0);
+    try (Connection session = engine.session()) {
+      Lease lease = lease(session, MINE);
+      assertThat(engine.text("select state from cortex.open_deliveries")).isEqualTo("running");
+      assertThat(engine.text("select sum(running) from cortex.queue_status")).isEqualTo("1");
+      assertThat(engine.text("select cortex.retry(?, 'leases', 'a test')", id))
+          .isEqualTo("running");
+      assertThat(engine.text("select cortex.redrive('leases', 'a test')")).isEqualTo("0");
+      engine.run("select cortex.pause_handler('leases', 'a test')");
+      assertThat(renew(session, MINE, lease)).isEqualTo(Lease.Renewal.RENEWED);
+      engine.run("select cortex.resume_handler('leases', 'a test')");
+      assertThat(engine.text("select state from cortex.cancel(?, 'a test')", id))
+          .isEqualTo("cancelled");
+      assertThat(renew(session, MINE, lease)).isEqualTo(Lease.Renewal.GONE);
+      assertThat(store.acknowledge(session, lease)).isFalse();
+      assertThat(engine.text("select state from cortex.deliveries_of(?)", id))
+          .isEqualTo("cancelled");
+    }
+  }
+
+  /**
+   * A handler that is paused keeps what runs, and nobody rescues what it loses until it resumes.
+   */
+  @Test
+  void a_paused_handler_leases_nothing_not_even_what_has_lost_its_lease() throws Exception {
+    engine.emit(TYPE, 1);
+    try (Connection session = engine.session()) {
+      lease(session, MINE);
+      engine.run("select cortex.pause_handler('leases', 'a test')");
+      engine.run(EXPIRE);
+      assertThat(tryLease(session, OTHER)).isEmpty();
+      engine.run("select cortex.resume_handler('leases', 'a test')");
+      assertThat(tryLease(session, OTHER)).isPresent();
+    }
+  }
+
   /** What a program emits for a leased delivery, with what its environment tells it. */
   @Test
   void an_emit_that_names_a_lost_lease_is_refused() throws Exception {
