@@ -132,12 +132,17 @@ final class LeaseKeeper {
     leases.forEach(lease -> lease.tell(HeldLease.State.RECALLED));
   }
 
-  /** Gives back what handlers hold that do not end, at the end of the worker. */
-  void giveBackRest() throws SQLException {
+  /**
+   * Gives back what handlers hold that do not end, at the end of the worker.
+   *
+   * @param patience how long one answer may take: what is not given back runs out
+   */
+  void giveBackRest(Duration patience) throws SQLException {
     if (isIdle()) {
       return;
     }
     try (Connection connection = pool.getConnection()) {
+      connection.setNetworkTimeout(Runnable::run, Math.toIntExact(patience.toMillis()));
       for (HeldLease lease : leases) {
         store.giveBack(connection, lease.lease());
         store.wakeIfAsleep(connection, lease.queue().handlerId());

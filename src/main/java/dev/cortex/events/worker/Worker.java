@@ -265,7 +265,7 @@ public final class Worker implements AutoCloseable {
   /** Those whose handlers did not end when they were told to, or whose end was not recorded. */
   private void giveBackLeases() {
     try {
-      keeper.giveBackRest();
+      keeper.giveBackRest(LAST_WORDS);
     } catch (SQLException e) {
       tellLost("leases", e);
     }
