@@ -169,6 +169,11 @@ final class LeasePlace implements Loop.Step {
   /** Writes what the handler gave and acknowledges, in one transaction. */
   private Verdict complete(Finished finished) throws SQLException {
     HeldLease held = finished.held();
+    Strikes strikes = held.queue().strikes();
+    Optional<Strikes.Charge> charge = strikes.out(held.lease().delivery());
+    if (charge.isPresent()) {
+      return Verdict.ofStrikes(charge.get(), attempt(held), held.queue().definition().retry());
+    }
     try (Connection connection = pool.getConnection()) {
       connection.setAutoCommit(false);
       Verdict verdict =
@@ -178,10 +183,11 @@ final class LeasePlace implements Loop.Step {
               held.queue().definition().retry());
       if (verdict instanceof Verdict.Done) {
         verdict = acknowledge(connection, finished);
-      } else {
+      } else if (!(verdict instanceof Verdict.DatabaseGone)) {
         connection.rollback();
       }
       if (verdict instanceof Verdict.DatabaseGone gone) {
+        strikes.add(held.lease().delivery());
         throw gone.error();
       }
       return verdict;

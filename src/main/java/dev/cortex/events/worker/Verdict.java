@@ -64,16 +64,20 @@ sealed interface Verdict {
     if (!(result instanceof HandlerCall.Threw threw)) {
       return of(result, attempt, policy);
     }
-    Strikes.Charge overran = Strikes.Charge.TIME_BUDGET;
     return switch (state) {
       case HELD ->
           threw.error() instanceof InvalidEventException
               ? ofError(threw.error(), attempt, policy)
               : charged("handler_failed", threw.error(), attempt, policy);
       case RECALLED -> new GivenBack();
-      case OVERRAN -> new Settle(charge(overran.reason, overran.error, attempt, policy));
+      case OVERRAN -> ofStrikes(Strikes.Charge.TIME_BUDGET, attempt, policy);
       case LOST -> new Forfeited();
     };
+  }
+
+  /** Charges what is at fault after all. */
+  static Verdict ofStrikes(Strikes.Charge charge, int attempt, RetryPolicy policy) {
+    return new Settle(charge(charge.reason, charge.error, attempt, policy));
   }
 
   private static Verdict ofOutcome(Outcome outcome, int attempt, RetryPolicy policy) {

@@ -183,6 +183,64 @@ class LeasedHandlersTest {
   }
 
   @Test
+  void what_cannot_be_recorded_while_the_database_is_away_is_recorded_when_it_is_back()
+      throws Exception {
+    AtomicInteger calls = new AtomicInteger();
+    AtomicInteger losses = new AtomicInteger();
+    work(
+        leased(
+            (event, context) -> {
+              calls.incrementAndGet();
+              context.complete(connection -> effect(connection, event));
+              context.complete(
+                  connection -> {
+                    if (losses.incrementAndGet() <= 2) {
+                      execute(connection, "select pg_terminate_backend(pg_backend_pid())");
+                    }
+                  });
+              return Outcome.done();
+            }));
+    emit();
+    awaitCount(1, audit("done") + " and attempt = 1");
+    assertThat(calls.get()).isEqualTo(1);
+    assertThat(count(effects())).isOne();
+    assertThat(count(audit("%"))).isOne();
+  }
+
+  @Test
+  void a_completion_under_which_the_database_goes_away_every_time_is_charged() throws Exception {
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection ->
+                          execute(connection, "select pg_terminate_backend(pg_backend_pid())"));
+                  return Outcome.done();
+                })
+            .withRetry(QUICK.withMaxAttempts(1)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'database_gone'");
+  }
+
+  /** Whoever renews waits for an answer; whoever tells does not. */
+  @Test
+  void a_renewal_that_gets_no_answer_keeps_no_handler_from_being_told() throws Exception {
+    work(blocking());
+    emit();
+    begun.await();
+    try (Connection holder = database.superuserAddress().dataSource().getConnection()) {
+      holder.setAutoCommit(false);
+      execute(holder, "lock table cortex.deliveries in access exclusive mode");
+      assertThat(seenLost.get(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+      assertThat(heard(EngineEvent.LeaseLost.class).reason()).isEqualTo("lapsed");
+      holder.rollback();
+    }
+    mayEnd.countDown();
+    awaitCount(1, audit("done"));
+    assertThat(count(audit("crash") + " and reason = 'lease_lost'")).isOne();
+  }
+
+  @Test
   void the_lease_is_renewed_for_as_long_as_the_handler_lives() throws Exception {
     work(blocking());
     emit();
