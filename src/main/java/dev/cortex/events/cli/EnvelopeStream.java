@@ -3,8 +3,6 @@ package dev.cortex.events.cli;
 import dev.cortex.events.event.Envelope;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.ArrayList;
@@ -71,7 +69,7 @@ final class EnvelopeStream {
 
   private static void failUnread(InputLines.Line last) {
     if (last instanceof InputLines.Broken broken) {
-      throw new UncheckedIOException(new IOException("standard input", broken.error()));
+      throw new UnreadableInputException("standard input", broken.error());
     }
   }
 

@@ -12,7 +12,7 @@ public enum ErrorCode {
   USAGE(64),
   /** The caller's data break a rule. */
   INVALID_DATA(65),
-  /** What the caller named does not exist. */
+  /** What the caller named does not exist, or is an input that cannot be read. */
   NOT_FOUND(66),
   /** A service that is needed, the database first of all, cannot be reached or started. */
   UNAVAILABLE(69),
@@ -20,7 +20,7 @@ public enum ErrorCode {
   SOFTWARE(70),
   /** Failed now, for a reason that passes: the same call may succeed later. */
   TEMPORARY(75),
-  /** The role that asked may not do this. */
+  /** The role that asked may not do this, or the user may not open the file. */
   NOT_PERMITTED(77),
   /** The installation is not fit to run: a setting, a role or the schema's version is wrong. */
   CONFIGURATION(78);

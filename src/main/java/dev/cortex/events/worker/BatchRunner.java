@@ -26,16 +26,23 @@ final class BatchRunner {
   private final DataSource pool;
   private final DeliveryStore store;
   private final HandlerCall call;
+  private final Caution caution;
   private final SoloRunner solo;
   private final Telemetry telemetry;
   private final int workerId;
 
   BatchRunner(
-      DataSource pool, DeliveryStore store, HandlerCall call, Telemetry telemetry, int workerId) {
+      DataSource pool,
+      DeliveryStore store,
+      HandlerCall call,
+      Caution caution,
+      Telemetry telemetry,
+      int workerId) {
     this.pool = pool;
     this.store = store;
     this.call = call;
-    this.solo = new SoloRunner(store, call, telemetry, workerId);
+    this.caution = caution;
+    this.solo = new SoloRunner(store, call, caution, telemetry, workerId);
     this.telemetry = telemetry;
     this.workerId = workerId;
   }
@@ -46,7 +53,8 @@ final class BatchRunner {
    * @param onClaim told what the claim found, before it is run
    * @throws SQLException when the database is at fault; whatever was claimed is free again
    */
-  void run(HandlerQueue queue, Slot slot, Consumer<Found> onClaim) throws SQLException {
+  void run(HandlerQueue queue, Slot slot, Consumer<Found> onClaim)
+      throws SQLException, InterruptedException {
     try (Connection connection = pool.getConnection()) {
       connection.setAutoCommit(false);
       long start = System.nanoTime();
@@ -82,23 +90,43 @@ final class BatchRunner {
   }
 
   private void handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
-      throws SQLException {
-    slot.begin(queue, claimed, connection);
+      throws SQLException, InterruptedException {
+    List<Delivery> suspects = caution.suspects(connection, queue, claimed);
     try {
-      if (claimed.size() == 1) {
-        solo.runLocked(connection, queue, claimed.get(0));
-      } else if (!handleTogether(connection, queue, claimed)) {
+      if (suspects.isEmpty()) {
+        caution.beside(() -> runBatch(connection, queue, slot, claimed));
+      } else {
+        queue.marks().givenBack(claimed);
         connection.rollback();
-        for (Delivery delivery : claimed) {
-          slot.begin(queue, List.of(delivery), connection);
-          solo.run(connection, queue, delivery);
+        for (Delivery suspect : suspects) {
+          caution.alone(
+              slot,
+              () -> slot.begin(queue, List.of(suspect), connection),
+              () -> solo.run(connection, queue, suspect));
         }
       }
-    } catch (SQLException | RuntimeException e) {
+    } catch (SQLException | RuntimeException | InterruptedException e) {
       queue.marks().givenBack(claimed);
       throw e;
     } finally {
       slot.end();
+    }
+  }
+
+  private void runBatch(
+      Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+      throws SQLException {
+    slot.begin(queue, claimed, connection);
+    caution.show(slot);
+    if (claimed.size() == 1) {
+      solo.runLocked(connection, queue, claimed.get(0));
+    } else if (!handleTogether(connection, queue, claimed)) {
+      connection.rollback();
+      for (Delivery delivery : claimed) {
+        slot.begin(queue, List.of(delivery), connection);
+        caution.show(slot);
+        solo.run(connection, queue, delivery);
+      }
     }
   }
 

@@ -59,19 +59,19 @@ public final class Worker implements AutoCloseable {
   private Worker(
       DataSource pool,
       DataSource sessions,
-      Connection session,
-      int workerId,
-      Map<Short, HandlerQueue> queues,
+      Opening opening,
       WorkerOptions options,
       Telemetry telemetry) {
     DeliveryStore store = new DeliveryStore();
+    Caution caution = new Caution(pool, workers, opening.workerId(), opening.isCautious());
     this.options = options;
     this.pool = pool;
     this.telemetry = telemetry;
-    this.workerId = workerId;
-    this.dispatcher = new Dispatcher(queues.values(), this::slotsAreIdle);
+    this.workerId = opening.workerId();
+    this.dispatcher = new Dispatcher(opening.queues().values(), this::slotsAreIdle);
     LeaseStore leases = new LeaseStore();
-    List<HandlerQueue> leased = queues.values().stream().filter(HandlerQueue::isLeased).toList();
+    List<HandlerQueue> leased =
+        opening.queues().values().stream().filter(HandlerQueue::isLeased).toList();
     this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased);
     this.wakeStep =
         new WakeStep(
@@ -79,21 +79,21 @@ public final class Worker implements AutoCloseable {
             store,
             workers,
             dispatcher,
-            queues,
+            opening.queues(),
             telemetry,
             workerId,
-            session,
+            opening.session(),
             () -> dispatcher.hasTurns() || !keeper.isIdle());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.overruns = new Loop("overruns", new OverrunStep(slots, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
-            new HousekeepingStep(pool, workers, slots, telemetry, workerId),
+            new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     BatchRunner runner =
-        new BatchRunner(pool, store, new HandlerCall(new Outbox()), telemetry, workerId);
+        new BatchRunner(pool, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
     for (short number = 1; number <= options.slots(); number++) {
       Slot slot = new Slot(number);
       slots.add(slot);
@@ -113,7 +113,7 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and two more; with leased handlers, as many as leases and one more besides
+   *     slots, and three more; with leased handlers, as many as leases and one more besides
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
@@ -131,15 +131,7 @@ public final class Worker implements AutoCloseable {
     checkNames(handlers);
     Telemetry guarded = telemetry.guarded();
     Opening opening = Opening.patiently(pool, sessions, handlers, options, guarded);
-    Worker worker =
-        new Worker(
-            pool,
-            sessions,
-            opening.session(),
-            opening.workerId(),
-            opening.queues(),
-            options,
-            guarded);
+    Worker worker = new Worker(pool, sessions, opening, options, guarded);
     worker.run(handlers);
     return worker;
   }
@@ -296,7 +288,8 @@ public final class Worker implements AutoCloseable {
   }
 
   /** The session, the id and the queues that a worker starts with. */
-  private record Opening(Connection session, int workerId, Map<Short, HandlerQueue> queues) {
+  private record Opening(
+      Connection session, int workerId, Map<Short, HandlerQueue> queues, boolean isCautious) {
 
     /** Tries until the database is there; gives up only on what no waiting mends. */
     static Opening patiently(
@@ -354,7 +347,12 @@ public final class Worker implements AutoCloseable {
             telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
           }
         }
-        return new Opening(session, workers.enter(session, options.name(), version()), queues);
+        int workerId = workers.enter(session, options.name(), version());
+        // Before the first claim: what killed the last worker is about to be this one's.
+        for (int vanished : workers.buryVanished(session, workerId)) {
+          telemetry.record(new EngineEvent.WorkerVanished(vanished));
+        }
+        return new Opening(session, workerId, queues, workers.isCautious(session));
       } catch (SQLException | RuntimeException e) {
         session.close();
         throw e;

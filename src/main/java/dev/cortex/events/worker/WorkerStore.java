@@ -1,5 +1,6 @@
 package dev.cortex.events.worker;
 
+import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
 import java.sql.Connection;
@@ -10,7 +11,11 @@ import java.sql.Statement;
 import java.sql.Types;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /** Every statement on workers and slots, and the registration of handlers. Stateless. */
@@ -52,17 +57,41 @@ final class WorkerStore {
 
   private static final String BURY_VANISHED = "select cortex.bury_vanished_workers(?)";
 
-  /** Shows what a slot runs; a slot runs one batch at a time. */
+  /**
+   * Shows what a slot runs; a slot runs one batch at a time. It is to outlive the worker, not the
+   * server, and so need not wait for the disk.
+   */
   private static final String SHOW_SLOT =
       """
       insert into cortex.slots (worker_id, slot, handler_id, events, started_at)
-      values (?, ?, ?, ?, ?)
+      select ?, ?, ?, ?, ?
+        from set_config('synchronous_commit', 'off', true)
           on conflict (worker_id, slot) do update
          set (handler_id, events, started_at) = (excluded.handler_id, excluded.events, excluded.started_at)
       """;
 
   private static final String CLEAR_SLOT =
       "delete from cortex.slots where worker_id = ? and slot = ?";
+
+  private static final String CLEAR_OTHER_SLOTS =
+      "delete from cortex.slots where worker_id = ? and slot <> ?";
+
+  private static final String SUSPECTS =
+      """
+      select event, deaths
+        from cortex.suspects
+       where handler_id = ?
+         and event = any (?)
+       order by event
+      """;
+
+  private static final String ACQUIT =
+      """
+      update cortex.suspects
+         set deaths = 0
+       where handler_id = ?
+         and event = ?
+      """;
 
   private static final String REGISTER_HANDLER =
       "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
@@ -146,8 +175,59 @@ final class WorkerStore {
     }
   }
 
-  void showSlot(Connection connection, int workerId, short slot, Slot.Running running)
+  /** Whether a process has died of late. */
+  boolean isCautious(Connection connection) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement("select cortex.is_cautious()");
+        ResultSet row = statement.executeQuery()) {
+      return row.next() && row.getBoolean(1);
+    }
+  }
+
+  /** Those of the deliveries that a process may have died of, and how often it did. */
+  Map<Delivery, Integer> suspects(Connection transaction, List<Delivery> deliveries)
       throws SQLException {
+    Map<Long, Delivery> byNumber = new HashMap<>();
+    deliveries.forEach(delivery -> byNumber.put(delivery.number(), delivery));
+    try (PreparedStatement statement = transaction.prepareStatement(SUSPECTS)) {
+      statement.setShort(1, deliveries.get(0).handlerId());
+      statement.setArray(
+          2, transaction.createArrayOf("bigint", byNumber.keySet().toArray(new Long[0])));
+      Map<Delivery, Integer> suspects = new LinkedHashMap<>();
+      try (ResultSet rows = statement.executeQuery()) {
+        while (rows.next()) {
+          suspects.put(byNumber.get(rows.getLong(1)), rows.getInt(2));
+        }
+      }
+      return suspects;
+    }
+  }
+
+  /** The delivery was charged for the deaths that it is suspected of; it stays suspected. */
+  void acquit(Connection transaction, Delivery delivery) throws SQLException {
+    try (PreparedStatement statement = transaction.prepareStatement(ACQUIT)) {
+      statement.setShort(1, delivery.handlerId());
+      statement.setLong(2, delivery.number());
+      statement.executeUpdate();
+    }
+  }
+
+  /** Shows in auto-commit what a slot runs, or that it runs nothing. */
+  void showSlot(Connection connection, int workerId, short slot, Optional<Slot.Running> running)
+      throws SQLException {
+    if (running.isPresent()) {
+      showSlot(connection, workerId, slot, running.get());
+    } else {
+      update(connection, CLEAR_SLOT, workerId, slot);
+    }
+  }
+
+  /** What other slots have run; they run nothing now. */
+  void clearOtherSlots(Connection connection, int workerId, short slot) throws SQLException {
+    update(connection, CLEAR_OTHER_SLOTS, workerId, slot);
+  }
+
+  private static void showSlot(
+      Connection connection, int workerId, short slot, Slot.Running running) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(SHOW_SLOT)) {
       statement.setInt(1, workerId);
       statement.setShort(2, slot);
@@ -157,10 +237,6 @@ final class WorkerStore {
       statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));
       statement.executeUpdate();
     }
-  }
-
-  void clearSlot(Connection connection, int workerId, short slot) throws SQLException {
-    update(connection, CLEAR_SLOT, workerId, slot);
   }
 
   private static void update(Connection connection, String sql, int... parameters)
