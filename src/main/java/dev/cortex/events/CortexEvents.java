@@ -5,6 +5,7 @@ import dev.cortex.events.database.ConnectionPool;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PoolOptions;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.HandlerDefinition.Leased;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.Telemetry;
@@ -40,6 +41,9 @@ import org.jspecify.annotations.Nullable;
 public final class CortexEvents implements AutoCloseable {
   /** Beside the slots': the housekeeping's, the schedules', and one to show what slots run. */
   private static final int SIDE_CONNECTIONS = 3;
+
+  /** Beside that of each place for a lease. */
+  private static final int RENEWING_CONNECTIONS = 1;
 
   /** Past this, a connection that has not answered is given up as lost. */
   private static final Duration SOCKET_TIMEOUT = Duration.ofMinutes(5);
@@ -107,7 +111,7 @@ public final class CortexEvents implements AutoCloseable {
         ConnectionPool.open(
             address,
             poolOptions
-                .named("cortex-worker", options.slots() + SIDE_CONNECTIONS)
+                .named("cortex-worker", connections(handlers, options))
                 .withStatementTimeout(limit)
                 .withSocketTimeout(SOCKET_TIMEOUT.plus(limit)));
     ConnectionPool session = ConnectionPool.open(address, poolOptions.named("cortex-listener", 1));
@@ -126,8 +130,19 @@ public final class CortexEvents implements AutoCloseable {
     }
   }
 
+  private static int connections(List<HandlerDefinition> handlers, WorkerOptions options) {
+    boolean hasLeases = handlers.stream().anyMatch(CortexEvents::isLeased);
+    int leases = hasLeases ? options.leases() + RENEWING_CONNECTIONS : 0;
+    return options.slots() + leases + SIDE_CONNECTIONS;
+  }
+
+  private static boolean isLeased(HandlerDefinition handler) {
+    return handler.work() instanceof Leased;
+  }
+
   private static Duration longestBudget(List<HandlerDefinition> handlers) {
     return handlers.stream()
+        .filter(handler -> !isLeased(handler)) // it has no transaction open for as long as it runs
         .map(HandlerDefinition::timeBudget)
         .max(Comparator.naturalOrder())
         .orElse(Duration.ofSeconds(30));

@@ -7,7 +7,6 @@ import dev.cortex.events.event.Envelope;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
-import dev.cortex.events.outbox.Outbox;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -30,7 +29,9 @@ import picocli.CommandLine.ParentCommand;
       "Emit an event and print its public id.",
       "With - in place of TYPE: emit the envelopes on standard input, one JSON object to a line. Each line"
           + " has its own fate: good ones are committed a few hundred at a time, or when the input pauses,"
-          + " and their ids printed; bad ones are reported with their line numbers, and the exit status is 65."
+          + " and their ids printed; bad ones are reported with their line numbers, and the exit status is 65.",
+      "A program that a command handler runs (CORTEX_EVENT_ID, CORTEX_HANDLER and CORTEX_FENCE are set) emits with"
+          + " the handled event as the cause, for as long as its lease is held."
     })
 final class EmitCommand implements Callable<Integer> {
   private static final JsonMapper JSON = new JsonMapper();
@@ -92,7 +93,7 @@ final class EmitCommand implements Callable<Integer> {
     EventDraft draft = draft();
     try (Installation installation = cortex.open();
         Connection connection = installation.connection(Role.EMITTER).getConnection()) {
-      cortex.console().print(new Outbox().emit(connection, draft));
+      cortex.console().print(Emission.in(cortex.console().environment()).emit(connection, draft));
     }
     return 0;
   }

@@ -3,7 +3,6 @@ package dev.cortex.events.cli;
 import dev.cortex.events.event.Envelope;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
-import dev.cortex.events.outbox.Outbox;
 import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -32,7 +31,7 @@ final class EnvelopeStream {
 
   private final Console console;
   private final DataSource database;
-  private final Outbox outbox = new Outbox();
+  private final Emission emission;
   private final List<Numbered> chunk = new ArrayList<>();
   private long chunkBytes;
   private long rejected;
@@ -40,6 +39,7 @@ final class EnvelopeStream {
   EnvelopeStream(Console console, DataSource database) {
     this.console = console;
     this.database = database;
+    this.emission = Emission.in(console.environment());
   }
 
   /**
@@ -99,7 +99,7 @@ final class EnvelopeStream {
       return;
     }
     try {
-      List<String> ids = outbox.emitAll(connection, chunk.stream().map(Numbered::draft).toList());
+      List<String> ids = emission.emitAll(connection, chunk.stream().map(Numbered::draft).toList());
       connection.commit();
       ids.forEach(console::print);
     } catch (InvalidEventException e) {
@@ -115,7 +115,7 @@ final class EnvelopeStream {
   private void emitEach(Connection connection) throws SQLException {
     for (Numbered one : chunk) {
       try {
-        String id = outbox.emit(connection, one.draft());
+        String id = emission.emit(connection, one.draft());
         connection.commit();
         console.print(id);
       } catch (InvalidEventException e) {

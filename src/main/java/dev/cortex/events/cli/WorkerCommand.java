@@ -1,12 +1,14 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.CortexEvents;
+import dev.cortex.events.command.CommandDirectory;
 import dev.cortex.events.demo.DemoHandlers;
 import dev.cortex.events.fleet.FleetHandlers;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
+import java.nio.file.Path;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -57,6 +59,22 @@ final class WorkerCommand implements Callable<Integer> {
       description = "The end of standard input asks it to stop, as SIGTERM does.")
   private boolean untilInputEnds;
 
+  @Option(
+      names = "--leases",
+      paramLabel = "N",
+      description = "How many leased events and programs it runs at once; 8 unless given.")
+  private Optional<Integer> leases;
+
+  @Option(
+      names = "--commands",
+      paramLabel = "DIR",
+      description = {
+        "Run the programs of this directory too, each for the events that NAME.properties beside it"
+            + " is on (docs/handlers.md).",
+        "Directory and files must be writable by their owner only."
+      })
+  private Optional<Path> commands;
+
   @Option(names = "--demo-handlers", hidden = true, description = "What `cortex demo` adds.")
   private boolean demoHandlers;
 
@@ -66,6 +84,7 @@ final class WorkerCommand implements Callable<Integer> {
       System.setProperty("cortex.log", "INFO"); // its life, on standard error
     }
     WorkerOptions options = options();
+    List<HandlerDefinition> handlers = handlers();
     // Until an embedded server is there a signal ends the process, as there is nothing to give
     // back.
     try (Installation installation = cortex.reach().migrated();
@@ -74,7 +93,7 @@ final class WorkerCommand implements Callable<Integer> {
       if (untilInputEnds) {
         stop.listenForEndOf(cortex.console().in());
       }
-      Optional<Worker> started = start(events, options, stop);
+      Optional<Worker> started = start(events, handlers, options, stop);
       if (started.isPresent()) {
         try (Worker worker = started.get()) {
           stop.onSecond(worker::giveBack);
@@ -89,6 +108,7 @@ final class WorkerCommand implements Callable<Integer> {
     try {
       WorkerOptions options = WorkerOptions.defaults();
       options = slots.isPresent() ? options.withSlots(slots.get()) : options;
+      options = leases.isPresent() ? options.withLeases(leases.get()) : options;
       options = name.isPresent() ? options.withName(name.get()) : options;
       return grace.isPresent() ? options.withGracePeriod(Duration.ofSeconds(grace.get())) : options;
     } catch (IllegalArgumentException e) {
@@ -97,11 +117,15 @@ final class WorkerCommand implements Callable<Integer> {
   }
 
   /** Empty when told to stop before the database was there. */
-  private Optional<Worker> start(CortexEvents events, WorkerOptions options, StopSignals stop)
+  private static Optional<Worker> start(
+      CortexEvents events,
+      List<HandlerDefinition> handlers,
+      WorkerOptions options,
+      StopSignals stop)
       throws SQLException, InterruptedException {
     stop.onFirst(Thread.currentThread()::interrupt);
     try {
-      return Optional.of(events.work(handlers(), options));
+      return Optional.of(events.work(handlers, options));
     } catch (InterruptedException e) {
       if (stop.isAsked()) {
         return Optional.empty();
@@ -117,6 +141,7 @@ final class WorkerCommand implements Callable<Integer> {
 
   private List<HandlerDefinition> handlers() {
     List<HandlerDefinition> handlers = new ArrayList<>(FleetHandlers.all());
+    commands.map(CommandDirectory::read).ifPresent(handlers::addAll);
     if (demoHandlers) {
       handlers.addAll(DemoHandlers.all());
     }

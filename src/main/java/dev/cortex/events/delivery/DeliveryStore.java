@@ -82,7 +82,8 @@ public final class DeliveryStore {
       with settled as (
         update cortex.deliveries
            set attempt = attempt + ?,
-               run_at = case when ? then 'infinity' else clock_timestamp() + ? * interval '1 microsecond' end
+               run_at = case when ? then 'infinity' else clock_timestamp() + ? * interval '1 microsecond' end,
+               leased_by = null
          where ctid = ?::tid
            and now() = ?
         returning event, event_at, handler_id, generation, attempt
@@ -108,10 +109,13 @@ public final class DeliveryStore {
         from removed
       """;
 
-  /** Which handlers have something to claim, and when the next of the others is due. */
+  /**
+   * Which handlers have something to claim, and when the next of the others is due. What a limit
+   * keeps from being leased cannot be claimed.
+   */
   private static final String DUE_HANDLERS =
       """
-      select handler_id, is_due, next_run_at, checked_at
+      select handler_id, is_due and cortex.has_room(handler_id), next_run_at, checked_at
         from cortex.due_handlers(?::text::smallint[])
       """;
 
@@ -138,7 +142,8 @@ public final class DeliveryStore {
     }
   }
 
-  private static Delivery toDelivery(ResultSet row, short handlerId) throws SQLException {
+  /** Reads the columns of {@link #CLAIM}. */
+  static Delivery toDelivery(ResultSet row, short handlerId) throws SQLException {
     return new Delivery(
         row.getString(1),
         instant(row, 19),

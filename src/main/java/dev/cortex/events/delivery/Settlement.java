@@ -50,6 +50,11 @@ public record Settlement(
     return dead("event_gone", "the event is not in the log any more");
   }
 
+  /** The lease ran out while a worker held it: charged, and due at once. */
+  public static Settlement leaseLost() {
+    return new Settlement("crash", "lease_lost", "", true, Next.LATER, Duration.ZERO);
+  }
+
   /** It need not run. */
   public static Settlement cancel(String reason) {
     return new Settlement("cancel", "cancelled", reason, true, Next.GONE, Duration.ZERO);

@@ -2,6 +2,7 @@ package dev.cortex.events.handler;
 
 import java.time.Duration;
 import java.util.Collections;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
@@ -13,6 +14,7 @@ import java.util.regex.Pattern;
  * <pre>{@code
  * HandlerDefinition.oneByOne("task-board", board::record).on("task.created", "task.assigned")
  * HandlerDefinition.batch("worker-health", health::record).on("worker.heartbeat")
+ * HandlerDefinition.leased("webhooks", webhooks::call).on("task.*").withLease(Duration.ofSeconds(20))
  * }</pre>
  *
  * @param name lower-case words, unique in the database; renaming it orphans its backlog
@@ -24,7 +26,8 @@ import java.util.regex.Pattern;
  *     they take long or clash
  * @param timeBudget how long one transaction may run before its connection is cut: a batch is tried
  *     again with fewer events, a single event is charged with the reason {@code time_budget}; at
- *     most a day. The server ends what twice the budget has not ended
+ *     most a day. The server ends what twice the budget has not ended. A leased handler is
+ *     interrupted, and charged likewise
  * @param requirement what it needs of the database; a worker starts only where it is met
  */
 public record HandlerDefinition(
@@ -43,7 +46,10 @@ public record HandlerDefinition(
   private static final Pattern PATTERN =
       Pattern.compile("\\*|[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*(\\.\\*)?");
 
-  /** The code of a handler, in one of its two shapes. */
+  private static final Duration SHORTEST_LEASE = Duration.ofSeconds(1);
+  private static final Duration LONGEST_LEASE = Duration.ofDays(1);
+
+  /** The code of a handler, in one of its three shapes. */
   public sealed interface Work {
 
     /** The name of the shape in the database. */
@@ -63,6 +69,33 @@ public record HandlerDefinition(
     @Override
     public String mode() {
       return "batch";
+    }
+  }
+
+  /**
+   * Written for one event, handled outside of a transaction.
+   *
+   * @param lease how long a lease lasts unless it is renewed, 1 second to 1 day: what a dead
+   *     process holds is run by another one after that
+   * @param maxRunning how many may run at once in the whole cluster; empty: as many as there are
+   *     places for
+   */
+  public record Leased(LeasedHandler handler, Duration lease, OptionalInt maxRunning)
+      implements Work {
+    public Leased {
+      if (lease.compareTo(SHORTEST_LEASE) < 0 || lease.compareTo(LONGEST_LEASE) > 0) {
+        throw new IllegalArgumentException("lease must be 1 second to 1 day, was " + lease);
+      }
+      if (maxRunning.isPresent()
+          && (maxRunning.getAsInt() < 1 || maxRunning.getAsInt() > Short.MAX_VALUE)) {
+        throw new IllegalArgumentException(
+            "maxRunning must be 1 to 32767, was " + maxRunning.getAsInt());
+      }
+    }
+
+    @Override
+    public String mode() {
+      return "leased";
     }
   }
 
@@ -113,6 +146,18 @@ public record HandlerDefinition(
         NOTHING);
   }
 
+  /** A handler outside of a transaction: leases of 60 seconds, 15 minutes. */
+  public static HandlerDefinition leased(String name, LeasedHandler handler) {
+    return new HandlerDefinition(
+        name,
+        Set.of(),
+        new Leased(handler, Duration.ofSeconds(60), OptionalInt.empty()),
+        RetryPolicy.defaults(),
+        1,
+        Duration.ofMinutes(15),
+        NOTHING);
+  }
+
   /** Subscribed to these types and families too. */
   public HandlerDefinition on(String... patterns) {
     Set<String> all = new TreeSet<>(this.patterns);
@@ -133,6 +178,30 @@ public record HandlerDefinition(
   }
 
   public HandlerDefinition withRequirement(Requirement requirement) {
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+  }
+
+  /** A leased handler with leases of this length, 1 second to 1 day. */
+  public HandlerDefinition withLease(Duration lease) {
+    Leased leased = leased("withLease");
+    return with(new Leased(leased.handler(), lease, leased.maxRunning()));
+  }
+
+  /** A leased handler of which so many may run at once in the whole cluster. */
+  public HandlerDefinition withMaxRunning(int maxRunning) {
+    Leased leased = leased("withMaxRunning");
+    return with(new Leased(leased.handler(), leased.lease(), OptionalInt.of(maxRunning)));
+  }
+
+  private Leased leased(String asked) {
+    if (work instanceof Leased leased) {
+      return leased;
+    }
+    throw new IllegalStateException(
+        asked + " is for leased handlers, and " + name + " is " + work.mode());
+  }
+
+  private HandlerDefinition with(Work work) {
     return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
   }
 }

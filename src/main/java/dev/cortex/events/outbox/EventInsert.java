@@ -2,6 +2,7 @@ package dev.cortex.events.outbox;
 
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.EventId;
+import dev.cortex.events.event.LeaseCause;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -56,6 +57,18 @@ final class EventInsert {
         causation_id => ?)
       """;
 
+  /**
+   * The same for an event whose cause is a leased delivery. Parameters: the eleven, the causation
+   * id, the handler and the fence. Locks: those of the fan-out, and the delivery's key.
+   */
+  private static final String UNDER_LEASE =
+      """
+      select cortex.emit(
+        type => ?, source => ?, payload => ?::jsonb, correlation_id => ?, priority => ?, key => ?, dedupe_key => ?,
+        run_at => ?::timestamptz, occurred_at => ?::timestamptz, metadata => ?::jsonb, event_id => ?,
+        causation_id => ?, handler => ?, fence => ?)
+      """;
+
   private final Connection connection;
 
   EventInsert(Connection connection) {
@@ -92,6 +105,19 @@ final class EventInsert {
   private String emitLookedUp(EventDraft draft) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(LOOKED_UP)) {
       bind(statement, draft, EventColumn.CAUSED);
+      try (ResultSet row = statement.executeQuery()) {
+        row.next();
+        return row.getString(1);
+      }
+    }
+  }
+
+  /** Emits the draft, which names the lease's event as its cause, and returns its public id. */
+  String emitUnderLease(EventDraft draft, LeaseCause cause) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(UNDER_LEASE)) {
+      int bound = bind(statement, draft, EventColumn.CAUSED);
+      statement.setString(bound + 1, cause.handler());
+      statement.setLong(bound + 2, cause.fence());
       try (ResultSet row = statement.executeQuery()) {
         row.next();
         return row.getString(1);

@@ -3,6 +3,7 @@ package dev.cortex.events.outbox;
 import dev.cortex.events.event.Cause;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.event.LeaseCause;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.Iterator;
@@ -61,6 +62,20 @@ public final class Outbox {
   public String emit(Connection connection, EventDraft draft, Cause cause) {
     EventDraft caused = emittable(caused(draft, cause));
     return run(() -> new EventInsert(connection).emit(caused, OptionalInt.of(cause.depth())));
+  }
+
+  /**
+   * Emits one event for a leased delivery, from outside of the worker: caused by its event as
+   * {@link #emit(Connection, EventDraft, Cause)} has it, and refused once the lease is lost. Until
+   * the transaction ends, nobody else can lease the delivery.
+   *
+   * @return as {@link #emit(Connection, EventDraft)}
+   * @throws InvalidEventException when it breaks a rule, or the lease is not held
+   * @throws EmitFailedException when the database could not record it
+   */
+  public String emit(Connection connection, EventDraft draft, LeaseCause cause) {
+    EventDraft caused = emittable(draft.withCausationId(cause.eventId()));
+    return run(() -> new EventInsert(connection).emitUnderLease(caused, cause));
   }
 
   /**

@@ -36,6 +36,16 @@ public sealed interface EngineEvent {
       String handler, String eventId, int attempt, String outcome, String reason, Duration delay)
       implements EngineEvent {}
 
+  /**
+   * This process tells a handler that its lease is lost: it could not be renewed in time ({@code
+   * lapsed}), or the delivery was cancelled or leased by another worker ({@code gone}).
+   */
+  record LeaseLost(String handler, String eventId, long fence, String reason)
+      implements EngineEvent {}
+
+  /** What a handler did under a lease that is lost was refused, and its transaction rolled back. */
+  record LeaseRefused(String handler, String eventId, long fence) implements EngineEvent {}
+
   /** A part of the worker cannot reach the database, and goes on trying. */
   record DatabaseLost(String part, String sqlState) implements EngineEvent {}
 

@@ -26,6 +26,19 @@ final class LogTelemetry implements Telemetry {
       LOG.warn("batch_overran handler={} events={}", batch.handler(), batch.events());
     } else if (event instanceof EngineEvent.AttemptSettled attempt) {
       settled(attempt);
+    } else if (event instanceof EngineEvent.LeaseLost lease) {
+      LOG.warn(
+          "lease_lost handler={} event_id={} fence={} reason={}",
+          lease.handler(),
+          lease.eventId(),
+          lease.fence(),
+          lease.reason());
+    } else if (event instanceof EngineEvent.LeaseRefused lease) {
+      LOG.warn(
+          "lease_refused handler={} event_id={} fence={}",
+          lease.handler(),
+          lease.eventId(),
+          lease.fence());
     } else if (event instanceof EngineEvent.PartFailed failure) {
       LOG.error("part_failed part={}", failure.part(), failure.error());
     } else {

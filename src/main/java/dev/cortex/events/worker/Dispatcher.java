@@ -13,7 +13,8 @@ import java.util.concurrent.locks.ReentrantLock;
  * Says which slot works which handler's queue. A queue is due from when something may be in it
  * until a claim comes back empty. The slot goes to the due queue with the fewest slots, then to the
  * one that has waited longest, so that a handler with a million events takes every slot but never
- * all the turns.
+ * all the turns. Leased queues have places of their own, so that long work keeps no slot from what
+ * is quick; a worker that only runs such work may rest beside it.
  *
  * <p>Thread-safe.
  */
@@ -45,6 +46,7 @@ final class Dispatcher {
   static final class Turn {
     private final Entry entry;
     private final long wakeUps;
+    private boolean hasFound;
 
     private Turn(Entry entry) {
       this.entry = entry;
@@ -86,11 +88,21 @@ final class Dispatcher {
 
   /** Waits for a queue that is due; empty when the worker stops. */
   Optional<Turn> take() throws InterruptedException {
+    return take(false);
+  }
+
+  /** The same for a place that runs leased deliveries. */
+  Optional<Turn> takeLeased() throws InterruptedException {
+    return take(true);
+  }
+
+  private Optional<Turn> take(boolean isLeased) throws InterruptedException {
     lock.lockInterruptibly();
     try {
       while (!isStopping) {
         Optional<Entry> next =
             entries.stream()
+                .filter(entry -> entry.queue.isLeased() == isLeased)
                 .filter(entry -> entry.isDue && (entry.slots == 0 || entry.mayAddSlot))
                 .min(
                     Comparator.<Entry>comparingInt(entry -> entry.slots)
@@ -120,6 +132,7 @@ final class Dispatcher {
     try {
       Entry entry = turn.entry;
       entry.mayAddSlot |= found == Found.FULL;
+      turn.hasFound |= found == Found.FULL;
       if (found == Found.NOTHING && entry.wakeUps == turn.wakeUps) {
         entry.isDue = false;
       }
@@ -134,6 +147,8 @@ final class Dispatcher {
     lock.lock();
     try {
       turn.entry.slots--;
+      // Where a limit kept the last lease from being taken, there is room for one now.
+      turn.entry.isDue |= turn.entry.queue.isLeased() && turn.hasFound;
       changed.signalAll();
       if (isIdleLocked()) {
         whenIdle.run();
@@ -180,7 +195,7 @@ final class Dispatcher {
     changed.signalAll();
   }
 
-  /** Whether no slot works and no queue is due. */
+  /** Whether no slot works and no queue is due; leased deliveries may be running. */
   boolean isIdle() {
     lock.lock();
     try {
@@ -190,9 +205,20 @@ final class Dispatcher {
     }
   }
 
+  /** Whether anybody has a turn, for a leased delivery too. */
+  boolean hasTurns() {
+    lock.lock();
+    try {
+      return entries.stream().anyMatch(entry -> entry.slots > 0);
+    } finally {
+      lock.unlock();
+    }
+  }
+
   @GuardedBy("lock")
   private boolean isIdleLocked() {
-    return entries.stream().noneMatch(entry -> entry.isDue || entry.slots > 0);
+    return entries.stream()
+        .noneMatch(entry -> entry.isDue || (entry.slots > 0 && !entry.queue.isLeased()));
   }
 
   /**

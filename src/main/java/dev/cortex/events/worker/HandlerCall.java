@@ -10,6 +10,7 @@ import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.HandlerDefinition.Batch;
 import dev.cortex.events.handler.HandlerDefinition.OneByOne;
 import dev.cortex.events.handler.HandlerDefinition.Work;
+import dev.cortex.events.handler.LeasedHandler;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.outbox.Outbox;
 import java.sql.Connection;
@@ -18,6 +19,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Calls the user's code, and is the one place that catches whatever it throws. The handler gets a
@@ -55,20 +58,59 @@ final class HandlerCall {
   Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
     GuardedConnection guarded = new GuardedConnection(transaction);
     try {
-      return call(guarded.connection(), work, deliveries);
-    } catch (Throwable e) {
-      return new Threw(e, isForeign(e, transaction));
+      return caught(() -> call(guarded.connection(), work, deliveries), transaction);
     } finally {
       guarded.revoke();
       clearInterrupt();
     }
   }
 
-  private static boolean isForeign(Throwable error, Connection transaction) {
+  /** Handles a leased delivery, with no transaction open. */
+  Result handle(HeldLease held, LeaseCall context) {
+    LeasedHandler handler = HeldLease.terms(held.queue()).handler();
+    try {
+      return caught(() -> new Returned(present(handler.handle(context.event(), context))), null);
+    } finally {
+      held.ended();
+    }
+  }
+
+  /** Writes what a leased handler gave its context, in the transaction that acknowledges it. */
+  Result complete(Connection transaction, LeaseCall context) {
+    GuardedConnection guarded = new GuardedConnection(transaction);
+    try {
+      return caught(
+          () -> {
+            context.write(guarded.connection());
+            return DONE;
+          },
+          transaction);
+    } finally {
+      guarded.revoke();
+      clearInterrupt();
+    }
+  }
+
+  /**
+   * @param transaction the engine's, that the call may have lost; null where it has none
+   */
+  private static Result caught(Callable<Result> call, @Nullable Connection transaction) {
+    try {
+      return call.call();
+    } catch (Throwable e) {
+      return new Threw(e, isForeign(e, transaction));
+    }
+  }
+
+  private static Outcome present(Outcome outcome) {
+    return Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
+  }
+
+  private static boolean isForeign(Throwable error, @Nullable Connection transaction) {
     boolean isLoss =
         DatabaseFault.of(error).filter(DatabaseFault.CONNECTION_LOST::equals).isPresent();
     try {
-      return isLoss && transaction.isValid(VALIDATION_SECONDS);
+      return isLoss && (transaction == null || transaction.isValid(VALIDATION_SECONDS));
     } catch (SQLException e) {
       return false;
     }
@@ -94,8 +136,7 @@ final class HandlerCall {
     OneByOne oneByOne = (OneByOne) work;
     for (Delivery delivery : deliveries) {
       Outcome outcome =
-          oneByOne.handler().handle(event(delivery), new SingleCall(guarded, delivery));
-      Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
+          present(oneByOne.handler().handle(event(delivery), new SingleCall(guarded, delivery)));
       if (!(outcome instanceof Outcome.Done)) {
         return new Returned(outcome);
       }

@@ -3,6 +3,7 @@ package dev.cortex.events.worker;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.HandlerDefinition.Leased;
 import java.util.List;
 
 /**
@@ -28,6 +29,11 @@ final class HandlerQueue {
 
   HandlerDefinition definition() {
     return definition;
+  }
+
+  /** Whether its deliveries are leased rather than handled in a transaction. */
+  boolean isLeased() {
+    return definition.work() instanceof Leased;
   }
 
   short handlerId() {

@@ -31,6 +31,12 @@ sealed interface Verdict {
    */
   record DatabaseGone(SQLException error) implements Verdict {}
 
+  /** The worker stops and the handler has obeyed: the lease goes back, free of charge. */
+  record GivenBack() implements Verdict {}
+
+  /** The lease is lost and so is the attempt: whoever leases the delivery next charges it. */
+  record Forfeited() implements Verdict {}
+
   /**
    * Judges a call.
    *
@@ -44,6 +50,34 @@ sealed interface Verdict {
     return threw.isForeign()
         ? charged("handler_failed", threw.error(), attempt, policy)
         : ofError(threw.error(), attempt, policy);
+  }
+
+  /**
+   * Judges a call under a lease. An outcome is recorded if the fence allows it. What is thrown was
+   * thrown outside of any transaction of the engine's: so a database that the handler lost was a
+   * connection of its own, and an attempt is charged.
+   *
+   * @param state how the lease stood when the handler ended
+   */
+  static Verdict ofLeased(
+      HandlerCall.Result result, HeldLease.State state, int attempt, RetryPolicy policy) {
+    if (!(result instanceof HandlerCall.Threw threw)) {
+      return of(result, attempt, policy);
+    }
+    return switch (state) {
+      case HELD ->
+          threw.error() instanceof InvalidEventException
+              ? ofError(threw.error(), attempt, policy)
+              : charged("handler_failed", threw.error(), attempt, policy);
+      case RECALLED -> new GivenBack();
+      case OVERRAN -> ofStrikes(Strikes.Charge.TIME_BUDGET, attempt, policy);
+      case LOST -> new Forfeited();
+    };
+  }
+
+  /** Charges what is at fault after all. */
+  static Verdict ofStrikes(Strikes.Charge charge, int attempt, RetryPolicy policy) {
+    return new Settle(charge(charge.reason, charge.error, attempt, policy));
   }
 
   private static Verdict ofOutcome(Outcome outcome, int attempt, RetryPolicy policy) {

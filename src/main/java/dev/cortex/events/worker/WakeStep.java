@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.BooleanSupplier;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
@@ -55,6 +56,7 @@ final class WakeStep implements Loop.Step {
   private final Map<Short, HandlerQueue> queues;
   private final Telemetry telemetry;
   private final int workerId;
+  private final BooleanSupplier isWorking;
   private final ReentrantLock drainedLock = new ReentrantLock();
   private final Condition isDrained = drainedLock.newCondition();
 
@@ -74,6 +76,9 @@ final class WakeStep implements Loop.Step {
   private Duration lookCost = Duration.ZERO;
   private Optional<Duration> nextDue = Optional.empty();
 
+  /**
+   * @param isWorking whether anything runs that keeps nobody from resting: leased deliveries
+   */
   WakeStep(
       DataSource sessions,
       DeliveryStore store,
@@ -82,7 +87,8 @@ final class WakeStep implements Loop.Step {
       Map<Short, HandlerQueue> queues,
       Telemetry telemetry,
       int workerId,
-      Connection firstSession) {
+      Connection firstSession,
+      BooleanSupplier isWorking) {
     this.sessions = sessions;
     this.store = store;
     this.workers = workers;
@@ -91,11 +97,12 @@ final class WakeStep implements Loop.Step {
     this.telemetry = telemetry;
     this.workerId = workerId;
     this.session = firstSession;
+    this.isWorking = isWorking;
   }
 
   /**
-   * Waits for a look that begins from now on and finds that no delivery can be claimed, with no
-   * slot at work. False when the time is up.
+   * Waits for a look that begins from now on and finds that no delivery can be claimed, with
+   * nothing at work. False when the time is up.
    */
   boolean awaitDrained(Duration patience) throws InterruptedException {
     long called = System.nanoTime();
@@ -232,7 +239,9 @@ final class WakeStep implements Loop.Step {
     if (look(open, queues.values())) {
       return poll(open);
     }
-    drained(began);
+    if (!isWorking.getAsBoolean()) {
+      drained(began);
+    }
     if (rest == WakeUp.Rest.POLLING) {
       pollInterval = shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
       return longer(untilDue(pollInterval), lookCost.multipliedBy(POLL_COST_FACTOR));

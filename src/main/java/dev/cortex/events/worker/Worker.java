@@ -3,6 +3,7 @@ package dev.cortex.events.worker;
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.database.SchemaVersion;
 import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.LeaseStore;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.EngineEvent;
@@ -49,6 +50,9 @@ public final class Worker implements AutoCloseable {
   private final Loop schedules;
   private final List<Slot> slots = new ArrayList<>();
   private final List<Loop> slotLoops = new ArrayList<>();
+  private final LeaseKeeper keeper;
+  private final List<Loop> leaseLoops = new ArrayList<>();
+  private final List<Loop> keeperLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
   private final Deque<Runnable> onClosed = new ConcurrentLinkedDeque<>();
 
@@ -65,6 +69,10 @@ public final class Worker implements AutoCloseable {
     this.telemetry = telemetry;
     this.workerId = opening.workerId();
     this.dispatcher = new Dispatcher(opening.queues().values(), this::slotsAreIdle);
+    LeaseStore leases = new LeaseStore();
+    List<HandlerQueue> leased =
+        opening.queues().values().stream().filter(HandlerQueue::isLeased).toList();
+    this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased);
     this.wakeStep =
         new WakeStep(
             sessions,
@@ -74,7 +82,8 @@ public final class Worker implements AutoCloseable {
             opening.queues(),
             telemetry,
             workerId,
-            opening.session());
+            opening.session(),
+            () -> dispatcher.hasTurns() || !keeper.isIdle());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.overruns = new Loop("overruns", new OverrunStep(slots, telemetry), telemetry);
     this.housekeeping =
@@ -90,13 +99,21 @@ public final class Worker implements AutoCloseable {
       slots.add(slot);
       slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, slot), telemetry));
     }
+    for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
+      LeasePlace place = new LeasePlace(pool, leases, keeper, dispatcher, telemetry, workerId);
+      leaseLoops.add(new Loop("lease-" + number, place, telemetry));
+    }
+    if (!leased.isEmpty()) {
+      keeperLoops.add(new Loop("lease-renewal", keeper::renew, telemetry));
+      keeperLoops.add(new Loop("lease-watch", keeper::watch, telemetry));
+    }
   }
 
   /**
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and three more
+   *     slots, and three more; with leased handlers, as many as leases and one more besides
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
@@ -136,6 +153,8 @@ public final class Worker implements AutoCloseable {
         new EngineEvent.WorkerStarted(
             workerId, options.name(), handlers.stream().map(HandlerDefinition::name).toList()));
     slotLoops.forEach(Loop::start);
+    leaseLoops.forEach(Loop::start);
+    keeperLoops.forEach(Loop::start);
     wakeLoop.start();
     overruns.start();
     housekeeping.start();
@@ -194,9 +213,11 @@ public final class Worker implements AutoCloseable {
     overruns.stop();
     dispatcher.stop();
     slotLoops.forEach(Loop::stop);
+    leaseLoops.forEach(Loop::stop);
     wakeLoop.stop();
     wakeStep.stop();
     finishOrGiveBack();
+    keeperLoops.forEach(Loop::stop);
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
     await(overruns, LAST_WORDS);
@@ -217,17 +238,30 @@ public final class Worker implements AutoCloseable {
       slot.running().ifPresent(Slot.Running::abort);
     }
     slotLoops.forEach(Loop::interrupt);
+    keeper.recall();
   }
 
   private void finishOrGiveBack() {
     long deadline = System.nanoTime() + options.gracePeriod().toNanos();
     boolean haveEnded = true;
-    for (Loop loop : slotLoops) {
+    List<Loop> working = new ArrayList<>(slotLoops);
+    working.addAll(leaseLoops);
+    for (Loop loop : working) {
       haveEnded &= await(loop, Duration.ofNanos(deadline - System.nanoTime()));
     }
     if (!haveEnded) {
       giveBack();
-      slotLoops.forEach(loop -> await(loop, LAST_WORDS));
+      working.forEach(loop -> await(loop, LAST_WORDS));
+    }
+    giveBackLeases();
+  }
+
+  /** Those whose handlers did not end when they were told to, or whose end was not recorded. */
+  private void giveBackLeases() {
+    try {
+      keeper.giveBackRest(LAST_WORDS);
+    } catch (SQLException e) {
+      tellLost("leases", e);
     }
   }
 
@@ -245,10 +279,14 @@ public final class Worker implements AutoCloseable {
       connection.setNetworkTimeout(Runnable::run, Math.toIntExact(LAST_WORDS.toMillis()));
       workers.leave(connection, workerId);
     } catch (SQLException e) {
-      telemetry.record(
-          new EngineEvent.DatabaseLost(
-              "goodbye", Optional.ofNullable(e.getSQLState()).orElse("none")));
+      tellLost("goodbye", e);
     }
+  }
+
+  private void tellLost(String part, SQLException error) {
+    telemetry.record(
+        new EngineEvent.DatabaseLost(
+            part, Optional.ofNullable(error.getSQLState()).orElse("none")));
   }
 
   /** The session, the id and the queues that a worker starts with. */

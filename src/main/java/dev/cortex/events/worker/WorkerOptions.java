@@ -7,10 +7,12 @@ import java.time.Duration;
  *
  * @param name what it is called in the views; not unique, the process gets an id of its own
  * @param slots how many batches it runs at once, 1 to 1000; each takes a connection while it does
+ * @param leases how many leased deliveries it runs at once, 1 to 1000, where it has leased
+ *     handlers; each takes a connection when it begins and ends
  * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back,
  *     at most a day
  */
-public record WorkerOptions(String name, int slots, Duration gracePeriod) {
+public record WorkerOptions(String name, int slots, int leases, Duration gracePeriod) {
 
   public WorkerOptions {
     if (name.isBlank() || name.length() > 200) {
@@ -20,25 +22,32 @@ public record WorkerOptions(String name, int slots, Duration gracePeriod) {
     if (slots < 1 || slots > 1000) {
       throw new IllegalArgumentException("slots must be 1 to 1000, was " + slots);
     }
+    if (leases < 1 || leases > 1000) {
+      throw new IllegalArgumentException("leases must be 1 to 1000, was " + leases);
+    }
     if (gracePeriod.isNegative() || gracePeriod.compareTo(Duration.ofDays(1)) > 0) {
       throw new IllegalArgumentException("gracePeriod must be 0 to 1 day, was " + gracePeriod);
     }
   }
 
-  /** Named for this host and process, with 4 slots and 30 seconds of grace. */
+  /** Named for this host and process, with 4 slots, 8 leases and 30 seconds of grace. */
   public static WorkerOptions defaults() {
-    return new WorkerOptions(ProcessName.here(), 4, Duration.ofSeconds(30));
+    return new WorkerOptions(ProcessName.here(), 4, 8, Duration.ofSeconds(30));
   }
 
   public WorkerOptions withName(String name) {
-    return new WorkerOptions(name, slots, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod);
   }
 
   public WorkerOptions withSlots(int slots) {
-    return new WorkerOptions(name, slots, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod);
+  }
+
+  public WorkerOptions withLeases(int leases) {
+    return new WorkerOptions(name, slots, leases, gracePeriod);
   }
 
   public WorkerOptions withGracePeriod(Duration gracePeriod) {
-    return new WorkerOptions(name, slots, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod);
   }
 }

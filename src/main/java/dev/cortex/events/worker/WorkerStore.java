@@ -2,11 +2,13 @@ package dev.cortex.events.worker;
 
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.HandlerDefinition.Leased;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.sql.Types;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -14,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /** Every statement on workers and slots, and the registration of handlers. Stateless. */
 final class WorkerStore {
@@ -95,6 +98,8 @@ final class WorkerStore {
 
   private static final String UNMATCHED_PATTERNS =
       "select pattern from cortex.unmatched_patterns(?::smallint) pattern";
+
+  private static final String LIMIT_RUNNING = "select cortex.limit_running(?, ?)";
 
   /** One bounded step of every pause or resumption of a type that still moves deliveries. */
   private static final String MOVE_HELD =
@@ -254,8 +259,22 @@ final class WorkerStore {
       statement.setArray(5, connection.createArrayOf("text", handler.patterns().toArray()));
       try (ResultSet row = statement.executeQuery()) {
         row.next();
-        return row.getShort(1);
+        short handlerId = row.getShort(1);
+        if (handler.work() instanceof Leased leased) {
+          limitRunning(connection, handlerId, leased.maxRunning());
+        }
+        return handlerId;
       }
+    }
+  }
+
+  private static void limitRunning(Connection connection, short handlerId, OptionalInt maxRunning)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(LIMIT_RUNNING)) {
+      statement.setShort(1, handlerId);
+      statement.setObject(
+          2, maxRunning.isPresent() ? (short) maxRunning.getAsInt() : null, Types.SMALLINT);
+      statement.execute();
     }
   }
 

@@ -72,6 +72,8 @@ class ArchitectureTest {
         .definedBy("dev.cortex.events.worker")
         .layer("front door")
         .definedBy("dev.cortex.events")
+        .layer("command")
+        .definedBy("dev.cortex.events.command")
         .layer("fleet")
         .definedBy("dev.cortex.events.fleet")
         .layer("bench")
@@ -110,6 +112,8 @@ class ArchitectureTest {
             "schedule",
             "operate",
             "worker")
+        .whereLayer("command")
+        .mayOnlyAccessLayers("event", "handler")
         .whereLayer("fleet")
         .mayOnlyAccessLayers("event", "handler")
         .whereLayer("bench")

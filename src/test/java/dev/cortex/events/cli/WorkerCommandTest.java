@@ -200,8 +200,50 @@ class WorkerCommandTest {
     assertThat(server.resolve("data")).doesNotExist();
   }
 
-  private void drain() throws Exception {
-    Process worker = start("worker", "--drain");
+  @Test
+  void programs_of_a_directory_handle_events_and_emit_with_their_cause() throws Exception {
+    Path commands = Files.createDirectory(directory.resolve("commands"));
+    Files.setPosixFilePermissions(commands, PosixFilePermissions.fromString("rwxr-xr-x"));
+    Path program =
+        Files.writeString(
+            commands.resolve("on-task-completed.sh"),
+            "#!/bin/sh\nexec "
+                + String.join(
+                    " ",
+                    JavaProgram.command(
+                        List.of("-XX:TieredStopAtLevel=1"),
+                        "emit",
+                        "system.cleanup_needed",
+                        "--source",
+                        "program"))
+                + "\n");
+    Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwxr-xr-x"));
+    Path settings =
+        Files.writeString(
+            commands.resolve("on-task-completed.properties"),
+            "on = task.completed\nenvironment = DATABASE_URL\n");
+    Files.setPosixFilePermissions(settings, PosixFilePermissions.fromString("rw-r--r--"));
+    drain("--commands", commands.toString());
+    emit(1);
+
+    drain("--commands", commands.toString());
+
+    assertThat(
+            count(
+                "select count(*) from cortex.event_log e join cortex.event_log c on c.event_id = e.causation_id"
+                    + " where e.source = 'program' and c.type = 'task.completed' and e.causation_depth = 1"))
+        .isOne();
+    Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwxrwxr-x"));
+    Process refused = start("worker", "--commands", commands.toString());
+    assertThat(refused.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
+    assertThat(refused.exitValue()).isEqualTo(78);
+    assertThat(output()).contains("on-task-completed.sh: must be writable by its owner only");
+  }
+
+  private void drain(String... options) throws Exception {
+    List<String> arguments = new ArrayList<>(List.of("worker", "--drain"));
+    arguments.addAll(List.of(options));
+    Process worker = start(arguments.toArray(new String[0]));
     assertThat(worker.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).as(output()).isTrue();
     assertThat(worker.exitValue()).as(output()).isZero();
   }

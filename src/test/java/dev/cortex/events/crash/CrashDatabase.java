@@ -33,6 +33,24 @@ final class CrashDatabase {
     return prepared;
   }
 
+  static CrashDatabase prepareLeases(TestDatabase database) throws SQLException {
+    CrashDatabase prepared = new CrashDatabase(database);
+    prepared.run(LeaseWorker.SETUP);
+    return prepared;
+  }
+
+  /** Between two tests of one class. */
+  void forgetLeases() throws SQLException {
+    try (Connection connection = superuser();
+        Statement statement = connection.createStatement()) {
+      statement.execute(
+          """
+          set session_replication_role = replica;
+          truncate lease_calls, lease_effects, blows, cortex.events, cortex.deliveries, cortex.attempts;
+          """);
+    }
+  }
+
   /** For another process, as a login that has only this role. */
   String url(String role) throws SQLException {
     return WorkerProcess.url(database.address(role));
@@ -82,7 +100,7 @@ final class CrashDatabase {
     awaitCount(OTHER_SESSIONS, 0);
   }
 
-  private void awaitCount(String sql, long expected) {
+  void awaitCount(String sql, long expected) {
     await().atMost(PATIENCE).ignoreExceptions().until(() -> count(sql) == expected);
   }
 }

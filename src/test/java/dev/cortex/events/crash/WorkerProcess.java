@@ -27,12 +27,21 @@ final class WorkerProcess {
   /** Starts the process, which waits for {@link #work} without a connection to the database. */
   static WorkerProcess start(String url, Path directory, String name, CrashWorker.Manner manner)
       throws IOException {
+    return start(CrashWorker.class, url, directory, name, manner.name());
+  }
+
+  /** The same for a {@link LeaseWorker}. */
+  static WorkerProcess start(String url, Path directory, String name, LeaseWorker.Manner manner)
+      throws IOException {
+    return start(LeaseWorker.class, url, directory, name, manner.name());
+  }
+
+  private static WorkerProcess start(
+      Class<?> main, String url, Path directory, String name, String manner) throws IOException {
     Path markerFile = directory.resolve(name + ".marker");
     Marker marker = Marker.open(markerFile);
     return new WorkerProcess(
-        name,
-        jvm(CrashWorker.class, url, markerFile.toString(), name, manner.name()).start(),
-        marker);
+        name, jvm(main, url, markerFile.toString(), name, manner).start(), marker);
   }
 
   static ProcessBuilder jvm(Class<?> main, String... arguments) {
@@ -79,6 +88,35 @@ final class WorkerProcess {
   /** As {@code kill -9}; returns when the process is gone. */
   void kill() {
     process.destroyForcibly().onExit().join();
+  }
+
+  /** As {@code kill -STOP}: it stands still, and knows nothing of it. */
+  void suspend() throws IOException, InterruptedException {
+    signal("STOP");
+  }
+
+  /** As {@code kill -CONT}. */
+  void resume() throws IOException, InterruptedException {
+    signal("CONT");
+  }
+
+  private void signal(String signal) throws IOException, InterruptedException {
+    int status =
+        new ProcessBuilder("kill", "-" + signal, Long.toString(process.pid())).start().waitFor();
+    if (status != 0) {
+      throw new IllegalStateException("kill -" + signal + " ended with " + status);
+    }
+  }
+
+  /** Waits for the process to say this, on a line of its own. */
+  void awaitSaid(String line) throws IOException {
+    String said = output.readLine();
+    while (said != null && !said.equals(line)) {
+      said = output.readLine();
+    }
+    if (said == null) {
+      throw new IllegalStateException("the worker ended and never said " + line);
+    }
   }
 
   /** As {@code kill}. By its handle, since the process's own method closes its input too. */

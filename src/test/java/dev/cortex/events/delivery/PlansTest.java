@@ -183,10 +183,40 @@ class PlansTest {
                   .allMatch(DueHandler::isDue);
               connection.rollback();
             },
-            "cortex.deliveries d");
+            "checked_at");
     assertThat(plans).isNotEmpty().allSatisfy(PlansTest::assertNothingIsReadWhole);
     assertThat(plans)
-        .allSatisfy(plan -> assertThat(plan).contains("using deliveries_due on deliveries d"));
+        .anySatisfy(plan -> assertThat(plan).contains("using deliveries_due on deliveries d"));
+  }
+
+  /** By an index of nothing but leases, however long the queue is. */
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void whoever_holds_a_lease_finds_it_by_the_index_of_leases(boolean isAnalysed)
+      throws SQLException {
+    analyse(isAnalysed);
+    LeaseStore leases = new LeaseStore();
+    Lease.Holder holder = new Lease.Holder(WORKER, Duration.ofHours(1));
+    try (Connection connection = database.connection()) {
+      Lease lease = leases.lease(connection, handler, ahead, holder).orElseThrow();
+      List<String> plans =
+          plansOf(
+              recorded -> {
+                leases.renew(recorded, WORKER, List.of(lease));
+                assertThat(leases.acknowledge(recorded, lease)).isTrue();
+                recorded.rollback();
+                leases.settle(
+                    recorded, lease, Settlement.retry("handler_failed", "", Duration.ofHours(1)));
+                recorded.rollback();
+              },
+              "leased_by = ");
+      assertThat(plans)
+          .hasSize(3)
+          .allSatisfy(plan -> assertThat(plan).contains("deliveries_leased"))
+          .noneSatisfy(plan -> assertThat(plan).contains("using deliveries_due"))
+          .noneSatisfy(plan -> assertThat(plan).contains("Seq Scan on deliveries"));
+      leases.giveBack(connection, lease);
+    }
   }
 
   /** The mark is what keeps claims off the dead rows: a claim reads a few hundred pages at most. */

@@ -58,8 +58,10 @@ class HandlersGuideTest {
 
   @Test
   void its_handlers_do_what_it_says() throws Exception {
-    run("insert into cortex.event_types (type) values ('order.paid'), ('receipt.written')");
+    run(
+        "insert into cortex.event_types (type) values ('order.paid'), ('receipt.written'), ('receipt.sent')");
     run("create table receipts (order_id text)");
+    run("create table sent (event_id text)");
     run("create table order_counts (shop text primary key, orders bigint not null)");
     try (CortexEvents cortex = CortexEvents.connect(database.address())) {
       List<HandlerDefinition> handlers = List.of(receipts(), counts(), mails());
@@ -79,6 +81,9 @@ class HandlersGuideTest {
     assertThat(texts("select shop || ' ' || orders from order_counts order by 1"))
         .containsExactly("north 3", "south 1");
     assertThat(mailer.sent).hasSize(3);
+    assertThat(texts("select event_id from sent")).hasSize(3);
+    assertThat(texts("select causation_id from cortex.events where type = 'receipt.sent'"))
+        .containsExactlyInAnyOrderElementsOf(texts("select event_id from sent"));
     assertThat(texts("select reason from cortex.dead_letters")).containsExactly("handler_dead");
   }
 
@@ -142,17 +147,20 @@ class HandlersGuideTest {
   private HandlerDefinition mails() {
     // documented
     HandlerDefinition mails =
-        HandlerDefinition.oneByOne(
+        HandlerDefinition.leased(
                 "mails",
                 (event, context) -> {
                   if (mailer.isClosed()) {
                     return Outcome.snooze(Duration.ofMinutes(5)); // costs no attempt
                   }
-                  mailer.send(event.id(), event.payload().text()); // the id tells a repetition
+                  mailer.send(context.idempotencyKey(), event.payload().text());
+                  context.complete(connection -> recordSent(connection, event.id()));
+                  context.emit(EventDraft.of("receipt.sent", "mails"));
                   return Outcome.done();
                 })
             .on("receipt.written")
-            .withMaxBatch(1);
+            .withLease(Duration.ofSeconds(20))
+            .withMaxRunning(2);
     // end of documented
     return mails;
   }
@@ -170,6 +178,13 @@ class HandlersGuideTest {
     try (PreparedStatement insert =
         connection.prepareStatement("insert into receipts values (?)")) {
       insert.setString(1, order);
+      insert.executeUpdate();
+    }
+  }
+
+  private static void recordSent(Connection connection, String eventId) throws SQLException {
+    try (PreparedStatement insert = connection.prepareStatement("insert into sent values (?)")) {
+      insert.setString(1, eventId);
       insert.executeUpdate();
     }
   }

@@ -6,6 +6,7 @@
  *  1  a ctid outlives its transaction                 SettledDeliveriesTest
  *  4  a delivery and a replay of one event            SettledDeliveriesTest
  *  5  an event that retention has dropped             SettledDeliveriesTest
+ *  6  leases, their renewal and their fence           LeasesTest, worker.LeasedHandlersTest, crash.LeaseCrashTest
  *  7  effects of an outcome that is not done          UndoneEffectsTest
  *  8  an event that kills the process              crash.KillerEventTest
  *  9  handlers without a key race                     fleet.TaskOutcomesTest, fleet.WorkerHealthTest, fleet.LearningTest
@@ -22,6 +23,7 @@
  * 20  a paused type                                   FairnessTest, operate.PausedTypeTest
  * 21  one handler's million rows                      FairnessTest
  * 23  advisory locks that anybody can take            WakeUpTest
+ * 24  limits of leased handlers                       LeasesTest, crash.LeaseCrashTest
  * 25  another default isolation                       ContentionTest
  * 26  handlers that emit what they consume            FanOutTest
  * 28  a process that dies                             LateRowsTest, crash.CrashTest
@@ -30,10 +32,10 @@
  * </pre>
  *
  * <p>The others have no test yet, since what they are about is not built: ordered lanes (2),
- * back-fill beside open emitters (3), leases, their renewal and their limits (6, 24), ending
- * backends past their budget before PostgreSQL 17 (22), renaming and retiring handlers (27). The
- * columns and rules that they need are in the schema already. 29 is a statement about failovers
- * that the documentation makes, 32 and 33 are figures of the command line and of the benchmark.
+ * back-fill beside open emitters (3), ending backends past their budget before PostgreSQL 17 (22),
+ * renaming and retiring handlers (27). The columns and rules that they need are in the schema
+ * already. 29 is a statement about failovers that the documentation makes, 32 and 33 are figures of
+ * the command line and of the benchmark.
  */
 @NullMarked
 package dev.cortex.events.interleaving;

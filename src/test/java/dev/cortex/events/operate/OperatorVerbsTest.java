@@ -157,7 +157,7 @@ class OperatorVerbsTest {
   }
 
   @Test
-  void cancelling_leaves_a_lease_alone() throws SQLException {
+  void cancelling_ends_a_leased_delivery_whose_worker_finds_it_gone() throws SQLException {
     queue.handler("cancel-leased", "cancel.leased");
     String event = queue.emit("cancel.leased");
     queue.run(
@@ -167,7 +167,8 @@ class OperatorVerbsTest {
         """,
         event);
     assertThat(operator.cancel(event, Optional.of("cancel-leased"), "stop"))
-        .containsExactly(new Cancellation("cancel-leased", 0, DeliveryState.RUNNING));
+        .containsExactly(new Cancellation("cancel-leased", 0, DeliveryState.CANCELLED));
+    assertThat(queue.states("cancel-leased")).isEmpty();
   }
 
   @Test

@@ -1,0 +1,131 @@
+package dev.cortex.events.worker;
+
+import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.cortex.events.delivery.Lease;
+import dev.cortex.events.handler.HandlerDefinition.Leased;
+import java.time.Duration;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A lease that this process holds, and what its handler is told of it. Made by the thread that runs
+ * the handler, which is interrupted when the handler is to stop.
+ *
+ * <p>Whether the lease still runs is judged by this process's monotonic clock, from before the
+ * statement was sent that took or renewed it, less a tenth: so the handler hears of a lost lease
+ * before the server lets anybody else have the delivery, whatever the clocks say and however long
+ * an answer takes. Thread-safe.
+ */
+final class HeldLease {
+  /** How a lease stands with its handler. */
+  enum State {
+    /** It is renewed, and the handler may go on. */
+    HELD,
+    /** The worker stops: renewed, and given back when the handler has ended. */
+    RECALLED,
+    /** The time budget is over: renewed for as long as an end may take, and no longer. */
+    OVERRAN,
+    /** Nobody's, or somebody else's. */
+    LOST
+  }
+
+  /** What a handler that was told to stop has to do so: ending a program takes two seconds. */
+  private static final Duration ENDING = Duration.ofSeconds(10);
+
+  private static final int MARGIN = 10;
+  private static final int RENEWALS = 3;
+
+  private final HandlerQueue queue;
+  private final Lease lease;
+  private final Thread thread = Thread.currentThread();
+  private final long startedNanos = System.nanoTime();
+  private final ReentrantLock lock = new ReentrantLock();
+  private volatile State state = State.HELD;
+  private volatile long renewedNanos;
+  private volatile long toldNanos;
+
+  @GuardedBy("lock")
+  private boolean isRunning = true;
+
+  /**
+   * @param sentNanos {@link System#nanoTime()} before the lease was asked for
+   */
+  HeldLease(HandlerQueue queue, Lease lease, long sentNanos) {
+    this.queue = queue;
+    this.lease = lease;
+    this.renewedNanos = sentNanos;
+  }
+
+  HandlerQueue queue() {
+    return queue;
+  }
+
+  Lease lease() {
+    return lease;
+  }
+
+  State state() {
+    return state;
+  }
+
+  boolean isLost() {
+    return state != State.HELD || hasLapsed(System.nanoTime());
+  }
+
+  /** Whether somebody else may have the delivery soon, for all that this process knows. */
+  boolean hasLapsed(long now) {
+    long length = lease.holder().length().toNanos();
+    return now - renewedNanos >= length - length / MARGIN;
+  }
+
+  boolean wantsRenewal(long now) {
+    boolean isWanted =
+        switch (state) {
+          case HELD, RECALLED -> true;
+          case OVERRAN -> now - toldNanos < ENDING.toNanos();
+          case LOST -> false;
+        };
+    return isWanted && now - renewedNanos >= lease.holder().length().toNanos() / RENEWALS;
+  }
+
+  boolean overruns(long now) {
+    return now - startedNanos >= queue.definition().timeBudget().toNanos();
+  }
+
+  void renewed(long sentNanos) {
+    renewedNanos = sentNanos;
+  }
+
+  /** Tells the handler to stop, if it has not been told so or this is worse. */
+  boolean tell(State news) {
+    lock.lock();
+    try {
+      if (state == news || state == State.LOST || (state != State.HELD && news != State.LOST)) {
+        return false;
+      }
+      toldNanos = System.nanoTime();
+      state = news;
+      if (isRunning) {
+        thread.interrupt();
+      }
+      return true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** The handler has ended: its thread is the engine's again, and is interrupted no more. */
+  void ended() {
+    lock.lock();
+    try {
+      isRunning = false;
+    } finally {
+      lock.unlock();
+    }
+    Thread.interrupted();
+  }
+
+  /** What a leased handler has stated of its leases. */
+  static Leased terms(HandlerQueue queue) {
+    return (Leased) queue.definition().work();
+  }
+}

@@ -1,0 +1,283 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.delivery.ClaimWindow;
+import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.delivery.Lease;
+import dev.cortex.events.delivery.LeaseStore;
+import dev.cortex.events.delivery.Settlement;
+import dev.cortex.events.outbox.Outbox;
+import dev.cortex.events.telemetry.EngineEvent;
+import dev.cortex.events.telemetry.Telemetry;
+import dev.cortex.events.worker.Dispatcher.Found;
+import dev.cortex.events.worker.Dispatcher.Turn;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
+import javax.sql.DataSource;
+
+/**
+ * One of the process's places to run leased deliveries, one at a time: lease, handle with no
+ * transaction open, then record what became of it, under the fence of the lease.
+ *
+ * <p>What cannot be recorded, since the database is away, is kept and tried again: the keeper goes
+ * on renewing the lease, and in the end the fence decides. Confined to its loop's thread.
+ */
+final class LeasePlace implements Loop.Step {
+  /** An acknowledgement that clashes this often in a row gives way for a while. */
+  private static final int MAX_CLASHES = 20;
+
+  private static final Duration AFTER_CLASHES = Duration.ofSeconds(1);
+  private static final int LONGEST_PAUSE_MILLIS = 50;
+
+  /**
+   * A handler that has ended, and what is to be recorded of it.
+   *
+   * @param clashes how often recording it met with a rival
+   * @param isInDoubt whether the connection was lost under a commit of it
+   */
+  private record Finished(
+      HeldLease held, LeaseCall call, Verdict verdict, long start, int clashes, boolean isInDoubt) {
+
+    Finished with(Verdict verdict) {
+      return new Finished(held, call, verdict, start, clashes, isInDoubt);
+    }
+
+    Finished clashed() {
+      return new Finished(held, call, verdict, start, clashes + 1, isInDoubt);
+    }
+
+    Finished inDoubt() {
+      return new Finished(held, call, verdict, start, clashes, true);
+    }
+  }
+
+  private final DataSource pool;
+  private final LeaseStore store;
+  private final LeaseKeeper keeper;
+  private final Dispatcher dispatcher;
+  private final Telemetry telemetry;
+  private final int workerId;
+  private final Outbox outbox = new Outbox();
+  private final HandlerCall call = new HandlerCall(outbox);
+  private Optional<Finished> unrecorded = Optional.empty();
+
+  LeasePlace(
+      DataSource pool,
+      LeaseStore store,
+      LeaseKeeper keeper,
+      Dispatcher dispatcher,
+      Telemetry telemetry,
+      int workerId) {
+    this.pool = pool;
+    this.store = store;
+    this.keeper = keeper;
+    this.dispatcher = dispatcher;
+    this.telemetry = telemetry;
+    this.workerId = workerId;
+  }
+
+  @Override
+  public Duration take() throws InterruptedException, SQLException {
+    if (unrecorded.isPresent()) {
+      return record(unrecorded.get());
+    }
+    Optional<Turn> turn = dispatcher.takeLeased();
+    if (turn.isEmpty()) {
+      return Duration.ZERO;
+    }
+    try {
+      Optional<HeldLease> held = lease(turn.get());
+      return held.isPresent() ? run(held.get()) : Duration.ZERO;
+    } finally {
+      dispatcher.done(turn.get());
+    }
+  }
+
+  private Optional<HeldLease> lease(Turn turn) throws SQLException {
+    HandlerQueue queue = turn.queue();
+    long sent = System.nanoTime();
+    ClaimWindow window = queue.marks().next(sent);
+    Optional<Lease> lease;
+    try (Connection connection = pool.getConnection()) {
+      connection.setAutoCommit(true);
+      lease = store.lease(connection, queue.handlerId(), window, holder(queue));
+    }
+    List<Delivery> claimed = lease.map(Lease::delivery).stream().toList();
+    long now = System.nanoTime();
+    dispatcher.claimed(turn, found(window, lease.isPresent()));
+    queue.marks().committed(window, claimed, lease.isPresent(), Duration.ofNanos(now - sent), now);
+    lease.ifPresent(taken -> tellSettled(queue, taken));
+    return lease.filter(Lease::isHeld).map(taken -> new HeldLease(queue, taken, sent));
+  }
+
+  private Lease.Holder holder(HandlerQueue queue) {
+    return new Lease.Holder(workerId, HeldLease.terms(queue).lease());
+  }
+
+  /** A sweep that finds nothing says nothing of what lies ahead. */
+  private static Found found(ClaimWindow window, boolean isFound) {
+    if (isFound) {
+      return Found.FULL;
+    }
+    return window.kind() == ClaimWindow.Kind.AHEAD ? Found.NOTHING : Found.SOME;
+  }
+
+  private Duration run(HeldLease held) throws SQLException {
+    keeper.begin(held);
+    Finished finished = handle(held);
+    unrecorded = Optional.of(finished);
+    return record(finished);
+  }
+
+  private Finished handle(HeldLease held) {
+    long start = System.nanoTime();
+    LeaseCall context = new LeaseCall(held, outbox);
+    HandlerCall.Result result = call.handle(held, context);
+    Verdict verdict =
+        Verdict.ofLeased(result, held.state(), attempt(held), held.queue().definition().retry());
+    return new Finished(held, context, verdict, start, 0, false);
+  }
+
+  private static int attempt(HeldLease held) {
+    return held.lease().delivery().attempt() + 1;
+  }
+
+  /** Records what became of a delivery; what is not recorded at the end of this is tried again. */
+  private Duration record(Finished finished) throws SQLException {
+    Verdict verdict = finished.verdict();
+    if (verdict instanceof Verdict.Done) {
+      verdict = complete(finished);
+    }
+    if (verdict instanceof Verdict.Clash && finished.clashes() < MAX_CLASHES) {
+      unrecorded = Optional.of(finished.clashed());
+      return Duration.ofMillis(1 + ThreadLocalRandom.current().nextInt(LONGEST_PAUSE_MILLIS));
+    } else if (verdict instanceof Verdict.Clash) {
+      verdict = new Verdict.Settle(Settlement.snooze("contention", AFTER_CLASHES));
+    }
+    if (verdict instanceof Verdict.Settle || verdict instanceof Verdict.GivenBack) {
+      unrecorded = Optional.of(finished.with(verdict));
+      settle(finished, verdict);
+    }
+    unrecorded = Optional.empty();
+    keeper.end(finished.held());
+    return Duration.ZERO;
+  }
+
+  /** Writes what the handler gave and acknowledges, in one transaction. */
+  private Verdict complete(Finished finished) throws SQLException {
+    HeldLease held = finished.held();
+    Strikes strikes = held.queue().strikes();
+    Optional<Strikes.Charge> charge = strikes.out(held.lease().delivery());
+    if (charge.isPresent()) {
+      return Verdict.ofStrikes(charge.get(), attempt(held), held.queue().definition().retry());
+    }
+    try (Connection connection = pool.getConnection()) {
+      connection.setAutoCommit(false);
+      Verdict verdict =
+          Verdict.of(
+              call.complete(connection, finished.call()),
+              attempt(held),
+              held.queue().definition().retry());
+      if (verdict instanceof Verdict.Done) {
+        verdict = acknowledge(connection, finished);
+      } else if (!(verdict instanceof Verdict.DatabaseGone)) {
+        connection.rollback();
+      }
+      if (verdict instanceof Verdict.DatabaseGone gone) {
+        strikes.add(held.lease().delivery());
+        throw gone.error();
+      }
+      return verdict;
+    }
+  }
+
+  private Verdict acknowledge(Connection connection, Finished finished) {
+    HeldLease held = finished.held();
+    try {
+      if (store.acknowledge(connection, held.lease())) {
+        leaveRoom(connection, held);
+        unrecorded = Optional.of(finished.inDoubt());
+        connection.commit();
+        telemetry.record(
+            new EngineEvent.BatchHandled(
+                held.queue().name(), 1, Duration.ofNanos(System.nanoTime() - finished.start())));
+      } else {
+        connection.rollback();
+        tellRefused(finished);
+      }
+      return new Verdict.Done();
+    } catch (SQLException e) {
+      return Verdict.ofError(e, attempt(held), held.queue().definition().retry());
+    }
+  }
+
+  private void settle(Finished finished, Verdict verdict) throws SQLException {
+    HeldLease held = finished.held();
+    try (Connection connection = pool.getConnection()) {
+      connection.setAutoCommit(false);
+      boolean isHeld =
+          verdict instanceof Verdict.Settle settle
+              ? store.settle(connection, held.lease(), settle.settlement())
+              : store.giveBack(connection, held.lease());
+      if (isHeld) {
+        leaveRoom(connection, held);
+      }
+      connection.commit();
+      if (!isHeld) {
+        tellRefused(finished);
+      } else if (verdict instanceof Verdict.Settle settle) {
+        tell(held.queue(), held.lease(), settle.settlement(), attempt(held));
+      }
+    }
+  }
+
+  /** Where so many may run and no more, whoever waits elsewhere may lease the next one now. */
+  private void leaveRoom(Connection connection, HeldLease held) throws SQLException {
+    if (HeldLease.terms(held.queue()).maxRunning().isPresent()
+        || held.state() == HeldLease.State.RECALLED) {
+      store.wakeIfAsleep(connection, held.queue().handlerId());
+    }
+  }
+
+  /** What leasing itself has settled: the attempt that ended with a lost lease, or the delivery. */
+  private void tellSettled(HandlerQueue queue, Lease lease) {
+    if (lease.isHeld() && lease.lostBy().isEmpty()) {
+      return;
+    }
+    Settlement settlement =
+        lease.isHeld()
+            ? Settlement.leaseLost()
+            : lease.delivery().event().isEmpty()
+                ? Settlement.eventGone()
+                : Settlement.dead("lease_lost", "");
+    tell(queue, lease, settlement, lease.delivery().attempt());
+  }
+
+  private void tell(HandlerQueue queue, Lease lease, Settlement settlement, int attempt) {
+    telemetry.record(
+        new EngineEvent.AttemptSettled(
+            queue.name(),
+            eventId(lease),
+            attempt,
+            settlement.outcome(),
+            settlement.reason(),
+            settlement.delay()));
+  }
+
+  /** What was in doubt and is refused now had been committed. */
+  private void tellRefused(Finished finished) {
+    if (!finished.isInDoubt()) {
+      HeldLease held = finished.held();
+      telemetry.record(
+          new EngineEvent.LeaseRefused(
+              held.queue().name(), eventId(held.lease()), held.lease().heldFence()));
+    }
+  }
+
+  private static String eventId(Lease lease) {
+    return lease.delivery().event().map(event -> event.id()).orElse("gone");
+  }
+}
