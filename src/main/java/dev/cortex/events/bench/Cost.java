@@ -1,0 +1,19 @@
+package dev.cortex.events.bench;
+
+import java.util.Optional;
+
+/**
+ * What some work cost.
+ *
+ * @param serverMicros processor time of the server per event; empty when the server is not on this
+ *     machine or cannot be seen
+ * @param workerMicros processor time of the worker processes per event; empty where the work was
+ *     done in this process
+ * @param walBytes written-ahead log per event
+ * @param deadTuples dead rows in the database's tables when it was over, as the statistics have it
+ */
+public record Cost(
+    Optional<Double> serverMicros,
+    Optional<Double> workerMicros,
+    double walBytes,
+    long deadTuples) {}
