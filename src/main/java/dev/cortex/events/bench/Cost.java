@@ -10,7 +10,8 @@ import java.util.Optional;
  * @param workerMicros processor time of the worker processes per event; empty where the work was
  *     done in this process
  * @param walBytes written-ahead log per event
- * @param deadTuples dead rows in the database's tables when it was over, as the statistics have it
+ * @param deadTuples dead rows that it left in the database's tables, as far as the statistics know
+ *     yet
  */
 public record Cost(
     Optional<Double> serverMicros,

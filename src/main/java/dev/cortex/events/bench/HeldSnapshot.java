@@ -60,13 +60,7 @@ record HeldSnapshot() implements Workload {
       Reading after = ground.meter().read();
       double events = series.perSecond().stream().mapToDouble(Double::doubleValue).sum();
       Cost cost =
-          Race.cost(
-              before,
-              after,
-              workerBefore,
-              process.processorTime(),
-              Math.max(1, events),
-              ground.meter().deadTuples());
+          Race.cost(before, after, workerBefore, process.processorTime(), Math.max(1, events));
       results.add(series);
       results.add(new Figure(name(), name, series.average(), Figure.RATE, Optional.of(cost)));
       holder.rollback();

@@ -60,9 +60,7 @@ final class Race {
     contender.run(events);
     double seconds = (System.nanoTime() - start) / 1e9;
     Reading after = meter.read();
-    return new Lap(
-        seconds,
-        cost(before, after, workerBefore, contender.processorTime(), events, meter.deadTuples()));
+    return new Lap(seconds, cost(before, after, workerBefore, contender.processorTime(), events));
   }
 
   /** What lies between two readings, per event. */
@@ -71,13 +69,12 @@ final class Race {
       Reading after,
       Optional<Duration> workerBefore,
       Optional<Duration> workerAfter,
-      double events,
-      long deadTuples) {
+      double events) {
     return new Cost(
         micros(before.processorTime(), after.processorTime(), events),
         micros(workerBefore, workerAfter, events),
         (after.walBytes() - before.walBytes()) / events,
-        deadTuples);
+        Math.max(0, after.deadTuples() - before.deadTuples()));
   }
 
   private static Optional<Double> micros(

@@ -40,8 +40,12 @@ final class ServerMeter {
 
   private static final String DEAD = "select coalesce(sum(n_dead_tup), 0) from pg_stat_user_tables";
 
-  /** A reading; the difference of two is what was used between them. */
-  record Reading(Optional<Duration> processorTime, double walBytes) {}
+  /**
+   * A reading; the difference of two is what was used between them.
+   *
+   * @param deadTuples in all tables of the database, those of peers included
+   */
+  record Reading(Optional<Duration> processorTime, double walBytes, long deadTuples) {}
 
   private final ConnectionPool pool;
 
@@ -55,17 +59,9 @@ final class ServerMeter {
         ResultSet row = statement.executeQuery(READ)) {
       row.next();
       return new Reading(
-          row.getBoolean(2) ? processorTime(row.getLong(1)) : Optional.empty(), row.getDouble(3));
-    }
-  }
-
-  /** Dead rows in all tables of the database, those of peers included. */
-  long deadTuples() throws SQLException {
-    try (Connection connection = pool.connection();
-        Statement statement = connection.createStatement();
-        ResultSet row = statement.executeQuery(DEAD)) {
-      row.next();
-      return row.getLong(1);
+          row.getBoolean(2) ? processorTime(row.getLong(1)) : Optional.empty(),
+          row.getDouble(3),
+          row.getLong(4));
     }
   }
 
