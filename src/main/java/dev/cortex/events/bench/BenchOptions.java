@@ -34,7 +34,7 @@ public record BenchOptions(
     require(rounds >= 1, "rounds must be at least 1, was " + rounds);
     require(backlog >= 100, "backlog must be at least 100, was " + backlog);
     require(history >= 0, "history must not be negative, was " + history);
-    require(span.toSeconds() >= 1, "seconds must be at least 1, was " + span.toSeconds());
+    require(span.toSeconds() >= 2, "seconds must be at least 2, was " + span.toSeconds());
     only = Set.copyOf(only);
     worker = List.copyOf(worker);
     peers = List.copyOf(peers);

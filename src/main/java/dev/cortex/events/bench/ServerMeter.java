@@ -35,10 +35,9 @@ final class ServerMeter {
       """
       select pg_backend_pid(),
              inet_server_addr() is null or inet_server_addr() << '127.0.0.0/8' or inet_server_addr() = '::1',
-             pg_current_wal_lsn() - '0/0'
+             pg_current_wal_lsn() - '0/0',
+             (select coalesce(sum(n_dead_tup), 0) from pg_stat_user_tables)
       """;
-
-  private static final String DEAD = "select coalesce(sum(n_dead_tup), 0) from pg_stat_user_tables";
 
   /**
    * A reading; the difference of two is what was used between them.
