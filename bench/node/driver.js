@@ -22,9 +22,15 @@ export function tell(answer) {
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+const LONGEST_DRAIN_MILLISECONDS = 600_000;
+
 /** Waits until a check holds. */
-export async function until(check, milliseconds = 2) {
-  while (!(await check())) await pause(milliseconds);
+export async function until(check) {
+  const start = performance.now();
+  while (!(await check())) {
+    if (performance.now() - start > LONGEST_DRAIN_MILLISECONDS) throw new Error("not drained in time");
+    await pause(2);
+  }
 }
 
 export async function obey(peer) {

@@ -9,7 +9,7 @@ const JOBS_PER_INSERT = 1_000;
 const MOST_WAITING = 20_000;
 const TELL_MILLISECONDS = 100;
 
-const pgPool = new pg.Pool({ connectionString: DATABASE_URL, max: 25 });
+const pgPool = new pg.Pool({ connectionString: DATABASE_URL, max: 25, idleTimeoutMillis: 5_000 });
 const logger = new Logger(() => () => {});
 const preset = {
   worker: {

@@ -22,13 +22,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import javax.sql.DataSource;
 
 /**
  * A worker process of the benchmark, driven as the peers are: see bench/README.md for the commands.
  * {@code drain} starts a worker and ends it when nothing is due; {@code start} lets one run until
  * the input ends; {@code sustain N} keeps one fed for N seconds and tells how far it is.
  */
-public final class BenchWorker implements AutoCloseable {
+public final class BenchWorker {
   private static final PrintStream ANSWERS = System.out;
 
   private static final Duration LONGEST_DRAIN = Duration.ofMinutes(30);
@@ -42,13 +43,13 @@ public final class BenchWorker implements AutoCloseable {
       select 'bench.ping', 'bench', ?::jsonb from generate_series(1, ?)
       """;
 
-  private final CortexEvents cortex;
+  private final DatabaseAddress address;
   private final List<HandlerDefinition> handlers;
   private final boolean isTellingStarts;
   private final AtomicLong handled = new AtomicLong();
 
   private BenchWorker(DatabaseAddress address, String kind) {
-    this.cortex = CortexEvents.connect(address).withTelemetry(Telemetry.silent());
+    this.address = address;
     this.handlers = BenchHandlers.of(kind, this::started);
     this.isTellingStarts = List.of("a", "b", "c").contains(kind);
   }
@@ -60,10 +61,9 @@ public final class BenchWorker implements AutoCloseable {
     DatabaseAddress address =
         DatabaseAddress.fromEnvironment(System.getenv())
             .orElseThrow(() -> new IllegalArgumentException("DATABASE_URL must be set"));
-    try (BenchWorker worker = new BenchWorker(address, arguments[0]);
-        BufferedReader commands =
-            new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
-      worker.obey(commands);
+    try (BufferedReader commands =
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
+      new BenchWorker(address, arguments[0]).obey(commands);
     }
   }
 
@@ -96,8 +96,14 @@ public final class BenchWorker implements AutoCloseable {
     ANSWERS.flush();
   }
 
+  /** What a worker opens is closed with the front door that it came through. */
+  private CortexEvents connect() {
+    return CortexEvents.connect(address).withTelemetry(Telemetry.silent());
+  }
+
   private void drain() throws Exception {
-    try (Worker worker = cortex.work(handlers)) {
+    try (CortexEvents cortex = connect()) {
+      Worker worker = cortex.work(handlers);
       if (!worker.awaitDrained(LONGEST_DRAIN)) {
         throw new IllegalStateException("not drained within " + LONGEST_DRAIN);
       }
@@ -105,17 +111,20 @@ public final class BenchWorker implements AutoCloseable {
     }
   }
 
+  /** Until the process ends. */
   private void start() throws Exception {
-    Worker worker = cortex.work(handlers);
+    Worker worker = connect().work(handlers);
     answer(Map.of("worker", worker.workerId()));
   }
 
   private void sustain(Duration span) throws Exception {
     handled.set(0);
     long end = System.nanoTime() + span.toNanos();
-    Thread feeder = new Thread(() -> feed(end), "feeder");
-    feeder.setDaemon(true);
-    try (Worker worker = cortex.work(handlers)) {
+    try (CortexEvents cortex = connect()) {
+      DataSource connections = cortex.connections(1);
+      Thread feeder = new Thread(() -> feed(connections, end), "feeder");
+      feeder.setDaemon(true);
+      Worker worker = cortex.work(handlers);
       feeder.start();
       while (System.nanoTime() < end) {
         TimeUnit.MILLISECONDS.sleep(TELL_MILLIS);
@@ -127,8 +136,8 @@ public final class BenchWorker implements AutoCloseable {
     answer(Map.of("ended", true));
   }
 
-  private void feed(long end) {
-    try (Connection connection = cortex.connections(1).getConnection();
+  private void feed(DataSource connections, long end) {
+    try (Connection connection = connections.getConnection();
         PreparedStatement statement = connection.prepareStatement(FEED)) {
       long emitted = 0;
       while (System.nanoTime() < end) {
@@ -143,10 +152,5 @@ public final class BenchWorker implements AutoCloseable {
     } catch (SQLException | InterruptedException e) {
       throw new IllegalStateException("cannot feed", e);
     }
-  }
-
-  @Override
-  public void close() {
-    cortex.close();
   }
 }

@@ -11,7 +11,11 @@ import java.sql.Statement;
 
 /** The database of DATABASE_URL, else of the PG* variables, as a pool. */
 record Database(HikariDataSource pool) implements AutoCloseable {
+  /** The 20 threads of db-scheduler and its polling; gruelbox has 10. */
   private static final int CONNECTIONS = 24;
+
+  /** So that all peers together fit into the 100 connections that a server has by default. */
+  private static final long IDLE_MILLIS = 10_000;
 
   static Database open() {
     HikariConfig config = new HikariConfig();
@@ -35,6 +39,8 @@ record Database(HikariDataSource pool) implements AutoCloseable {
       }
     }
     config.setMaximumPoolSize(CONNECTIONS);
+    config.setMinimumIdle(1);
+    config.setIdleTimeout(IDLE_MILLIS);
     return new Database(new HikariDataSource(config));
   }
 
