@@ -1,94 +1,106 @@
 package dev.cortex.events.bench;
 
-import dev.cortex.events.database.ConnectionPool;
 import dev.cortex.events.database.DatabaseAddress;
-import dev.cortex.events.database.PoolOptions;
+import java.lang.management.ManagementFactory;
 import java.sql.Connection;
-import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.sql.Statement;
-import java.util.ArrayList;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 
 /**
- * Runs the workloads one after another on a migrated database that holds no events yet. Every round
- * measures the floor and then the engine, so that a machine that slows down slows both.
+ * Runs workloads one after another on a migrated database that holds no events yet, and compares
+ * what they measured with what is to be reached.
  */
 public final class Benchmark {
-  private static final int CONNECTIONS = 4;
+  private static final List<Workload> WORKLOADS =
+      List.of(
+          RaceWorkload.emitSingle(),
+          RaceWorkload.emitBulk(),
+          RaceWorkload.drainNoOp(),
+          RaceWorkload.drainInsert(),
+          RaceWorkload.drainBatch(),
+          new HotRows(),
+          RaceWorkload.twoProcesses(),
+          RaceWorkload.twoProcessesWaiting(),
+          WakeUpLatency.oneProcess(),
+          WakeUpLatency.threeProcesses(),
+          new IdleCost(),
+          new HeldSnapshot(),
+          new DeepBacklog());
 
   private final DatabaseAddress address;
-  private final int events;
-  private final int rounds;
+  private final BenchOptions options;
 
   /**
    * A benchmark of a database.
    *
-   * @param events how many each measurement moves, at least 1,000
-   * @param rounds how often each is repeated, at least 1; the median counts
+   * @throws IllegalArgumentException when a workload is named that there is not
    */
-  public Benchmark(DatabaseAddress address, int events, int rounds) {
-    if (events < 1_000) {
-      throw new IllegalArgumentException("events must be at least 1,000, was " + events);
-    }
-    if (rounds < 1) {
-      throw new IllegalArgumentException("rounds must be at least 1, was " + rounds);
+  public Benchmark(DatabaseAddress address, BenchOptions options) {
+    Set<String> unknown = new TreeSet<>(options.only());
+    workloads().forEach(unknown::remove);
+    if (!unknown.isEmpty()) {
+      throw new IllegalArgumentException(
+          "workload must be one of " + workloads() + ", was " + unknown);
     }
     this.address = address;
-    this.events = events;
-    this.rounds = rounds;
+    this.options = options;
+  }
+
+  /** The names of all workloads, in the order in which they run. */
+  public static List<String> workloads() {
+    return WORKLOADS.stream().map(Workload::name).toList();
   }
 
   /**
-   * Runs everything.
+   * Runs what was chosen.
    *
    * @param progress told what is measured next
-   * @throws IllegalStateException when the database holds events: they would be in the way, and the
-   *     benchmark in theirs
+   * @throws IllegalStateException when the database holds events, or when a contender fails
    */
-  public List<Measurement> run(Consumer<String> progress) throws Exception {
-    try (ConnectionPool pool =
-        ConnectionPool.open(address, PoolOptions.of("cortex-bench", CONNECTIONS + 1))) {
-      refuseUsedDatabase(pool);
-      EmitFloor.create(pool);
-      List<Workload> workloads = new ArrayList<>();
-      workloads.add(new EmitSingle(pool, events / 10, CONNECTIONS));
-      workloads.add(new EmitBulk(pool, events));
-      workloads.add(DrainWorkload.noOp(address, pool, events));
-      workloads.add(DrainWorkload.oneInsertEach(address, pool, events / 2));
-      workloads.add(DrainWorkload.batch(address, pool, events));
-      List<Measurement> measurements = new ArrayList<>();
-      for (Workload workload : workloads) {
-        progress.accept(workload.name());
-        measurements.add(measure(workload));
+  public BenchResult run(Consumer<String> progress) throws Exception {
+    try (Ground ground = Ground.open(address, options)) {
+      Results results = new Results();
+      Map<String, String> conditions = conditions(ground);
+      for (Workload workload : WORKLOADS) {
+        if (options.only().isEmpty() || options.only().contains(workload.name())) {
+          progress.accept(workload.name());
+          workload.run(ground, results);
+        }
       }
-      return measurements;
+      conditions.put("load after", load());
+      return new BenchResult(conditions, results.figures(), Bars.of(results), results.series());
     }
   }
 
-  private Measurement measure(Workload workload) throws Exception {
-    List<Double> floor = new ArrayList<>();
-    List<Double> engine = new ArrayList<>();
-    for (int round = 0; round < rounds; round++) {
-      floor.add(workload.floor());
-      engine.add(workload.engine());
+  private Map<String, String> conditions(Ground ground) throws SQLException {
+    Map<String, String> conditions = new LinkedHashMap<>();
+    conditions.put("date", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
+    conditions.put("cores", Integer.toString(Runtime.getRuntime().availableProcessors()));
+    conditions.put("system", System.getProperty("os.name") + " " + System.getProperty("os.arch"));
+    conditions.put("java", Runtime.version().toString());
+    try (Connection connection = ground.pool().connection()) {
+      conditions.put("postgresql", connection.getMetaData().getDatabaseProductVersion());
     }
-    return new Measurement(workload.name(), median(engine), median(floor));
+    conditions.put("events", Integer.toString(options.events()));
+    conditions.put("rounds", Integer.toString(options.rounds()));
+    conditions.put("seconds", Long.toString(options.span().toSeconds()));
+    conditions.put("backlog", Integer.toString(options.backlog()));
+    conditions.put("history", Integer.toString(options.history()));
+    conditions.put("load before", load());
+    return conditions;
   }
 
-  private static double median(List<Double> values) {
-    return values.stream().sorted().toList().get(values.size() / 2);
-  }
-
-  private static void refuseUsedDatabase(ConnectionPool pool) throws SQLException {
-    try (Connection connection = pool.connection();
-        Statement statement = connection.createStatement();
-        ResultSet row = statement.executeQuery("select exists (select from cortex.events)")) {
-      row.next();
-      if (row.getBoolean(1)) {
-        throw new IllegalStateException("the database must hold no events: name an empty one");
-      }
-    }
+  /** Of the last minute: how many wanted a core. */
+  private static String load() {
+    return String.format(
+        Locale.ROOT, "%.2f", ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage());
   }
 }

@@ -1,11 +1,9 @@
 package dev.cortex.events.bench;
 
-/** Something to measure, each time in events per second. */
+/** Something to measure. Leaves what it found in the results. */
 interface Workload {
+  /** How it is called on the command line and in the results. */
   String name();
 
-  /** The server's own limit for the same work. */
-  double floor() throws Exception;
-
-  double engine() throws Exception;
+  void run(Ground ground, Results results) throws Exception;
 }

@@ -10,7 +10,10 @@ import java.util.Arrays;
 
 /** Where the process begins. */
 public final class Main {
-  private static final String LOG_CONFIGURATION = "logback.configurationFile";
+  /** The system property that says where the log's configuration is, and where ours is. */
+  static final String LOG_CONFIGURATION = "logback.configurationFile";
+
+  static final String OUR_LOG_CONFIGURATION = "dev/cortex/events/cli/logback.xml";
 
   private Main() {}
 
@@ -18,7 +21,7 @@ public final class Main {
   public static void main(String[] args) {
     if (System.getProperty(LOG_CONFIGURATION) == null) {
       // Before anything asks for a logger.
-      System.setProperty(LOG_CONFIGURATION, "dev/cortex/events/cli/logback.xml");
+      System.setProperty(LOG_CONFIGURATION, OUR_LOG_CONFIGURATION);
     }
     Console console =
         new Console(
