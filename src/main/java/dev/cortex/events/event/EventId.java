@@ -1,8 +1,8 @@
 package dev.cortex.events.event;
 
 import java.time.Instant;
+import java.time.LocalDateTime;
 import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
 import java.util.regex.Pattern;
 
 /**
@@ -11,8 +11,6 @@ import java.util.regex.Pattern;
 public final class EventId {
   private static final Pattern FORM = Pattern.compile("evt_[0-9]{8}_[0-9]{6}_[a-z0-9]+");
   private static final int MAX_LENGTH = 100;
-  private static final DateTimeFormatter SECOND =
-      DateTimeFormatter.ofPattern("uuuuMMdd_HHmmss").withZone(ZoneOffset.UTC);
 
   private EventId() {}
 
@@ -22,7 +20,24 @@ public final class EventId {
    * has the same rule.
    */
   public static String derived(long number, Instant receivedAt) {
-    return "evt_" + SECOND.format(receivedAt) + "_" + Long.toHexString(number);
+    // By hand: a claim makes one for each event, and a formatter took an eighth of a worker's time.
+    LocalDateTime second =
+        LocalDateTime.ofEpochSecond(receivedAt.getEpochSecond(), 0, ZoneOffset.UTC);
+    StringBuilder id = new StringBuilder(36).append("evt_");
+    append(id, second.getYear(), 4);
+    append(id, second.getMonthValue(), 2);
+    append(id, second.getDayOfMonth(), 2);
+    id.append('_');
+    append(id, second.getHour(), 2);
+    append(id, second.getMinute(), 2);
+    append(id, second.getSecond(), 2);
+    return id.append('_').append(Long.toHexString(number)).toString();
+  }
+
+  private static void append(StringBuilder id, int number, int digits) {
+    for (int divisor = digits == 4 ? 1_000 : 10; divisor > 0; divisor /= 10) {
+      id.append((char) ('0' + number / divisor % 10));
+    }
   }
 
   /**

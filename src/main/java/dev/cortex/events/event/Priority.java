@@ -1,17 +1,21 @@
 package dev.cortex.events.event;
 
-import java.util.Locale;
-
 /** How urgent an event is; the order of the constants is the order of claiming. */
 public enum Priority {
-  CRITICAL,
-  HIGH,
-  MEDIUM,
-  LOW;
+  CRITICAL("critical"),
+  HIGH("high"),
+  MEDIUM("medium"),
+  LOW("low");
+
+  private final String label;
+
+  Priority(String label) {
+    this.label = label;
+  }
 
   /** The word for it in SQL, JSON and on the command line, such as {@code high}. */
   public String label() {
-    return name().toLowerCase(Locale.ROOT);
+    return label;
   }
 
   /**
@@ -21,7 +25,7 @@ public enum Priority {
    */
   public static Priority of(String label) {
     for (Priority priority : values()) {
-      if (priority.label().equals(label)) {
+      if (priority.label.equals(label)) {
         return priority;
       }
     }
