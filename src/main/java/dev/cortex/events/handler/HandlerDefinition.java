@@ -2,6 +2,7 @@ package dev.cortex.events.handler;
 
 import java.time.Duration;
 import java.util.Collections;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
@@ -24,6 +25,7 @@ import java.util.regex.Pattern;
  *     they take long or clash
  * @param timeBudget how long one transaction may run before its connection is cut: a batch is tried
  *     again with fewer events, a single event is charged with the reason {@code time_budget}
+ * @param order the order of its events; empty: none
  */
 public record HandlerDefinition(
     String name,
@@ -31,7 +33,8 @@ public record HandlerDefinition(
     Work work,
     RetryPolicy retry,
     int maxBatch,
-    Duration timeBudget) {
+    Duration timeBudget,
+    Optional<Order> order) {
 
   private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
   private static final Pattern PATTERN =
@@ -85,31 +88,54 @@ public record HandlerDefinition(
   /** A handler written for one event: batches of up to 100, 30 seconds. */
   public static HandlerDefinition oneByOne(String name, EventHandler handler) {
     return new HandlerDefinition(
-        name, Set.of(), new OneByOne(handler), RetryPolicy.defaults(), 100, Duration.ofSeconds(30));
+        name,
+        Set.of(),
+        new OneByOne(handler),
+        RetryPolicy.defaults(),
+        100,
+        Duration.ofSeconds(30),
+        Optional.empty());
   }
 
   /** A handler written for a list of events: batches of up to 1,000, 30 seconds. */
   public static HandlerDefinition batch(String name, BatchHandler handler) {
     return new HandlerDefinition(
-        name, Set.of(), new Batch(handler), RetryPolicy.defaults(), 1_000, Duration.ofSeconds(30));
+        name,
+        Set.of(),
+        new Batch(handler),
+        RetryPolicy.defaults(),
+        1_000,
+        Duration.ofSeconds(30),
+        Optional.empty());
   }
 
   /** Subscribed to these types and families too. */
   public HandlerDefinition on(String... patterns) {
     Set<String> all = new TreeSet<>(this.patterns);
     Collections.addAll(all, patterns);
-    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, order);
   }
 
   public HandlerDefinition withRetry(RetryPolicy retry) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, order);
   }
 
   public HandlerDefinition withMaxBatch(int maxBatch) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, order);
   }
 
   public HandlerDefinition withTimeBudget(Duration timeBudget) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget);
+    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, order);
+  }
+
+  /** Handles the events of one key one after the other: {@link Order#byKey()}. */
+  public HandlerDefinition ordered() {
+    return ordered(Order.byKey());
+  }
+
+  /** Handles the events of one key one after the other. */
+  public HandlerDefinition ordered(Order order) {
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, Optional.of(order));
   }
 }

@@ -58,7 +58,6 @@ final class BatchRunner {
       if (claimed.isEmpty()) {
         connection.rollback();
       } else {
-        queue.batchSize().weighed(claimed.size(), weight(claimed));
         handle(connection, queue, slot, claimed);
       }
       queue.marks().committed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
@@ -81,19 +80,28 @@ final class BatchRunner {
     return claimed > 0 || window.kind() != ClaimWindow.Kind.AHEAD ? Found.SOME : Found.NOTHING;
   }
 
-  private void handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+  /**
+   * Runs what the open transaction has claimed, and ends the transaction.
+   *
+   * @param claimed at least one
+   * @return whether this very transaction committed, with all of it finished or settled
+   */
+  boolean handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException {
+    queue.batchSize().weighed(claimed.size(), weight(claimed));
     slot.begin(queue, claimed, connection);
     try {
       if (claimed.size() == 1) {
-        solo.runLocked(connection, queue, claimed.get(0));
-      } else if (!handleTogether(connection, queue, claimed)) {
-        connection.rollback();
-        for (Delivery delivery : claimed) {
-          slot.begin(queue, List.of(delivery), connection);
-          solo.run(connection, queue, delivery);
-        }
+        return solo.runLocked(connection, queue, claimed.get(0));
+      } else if (handleTogether(connection, queue, claimed)) {
+        return true;
       }
+      connection.rollback();
+      for (Delivery delivery : claimed) {
+        slot.begin(queue, List.of(delivery), connection);
+        solo.run(connection, queue, delivery);
+      }
+      return false;
     } catch (SQLException | RuntimeException e) {
       queue.marks().givenBack(claimed);
       throw e;
@@ -110,6 +118,10 @@ final class BatchRunner {
   private boolean handleTogether(Connection connection, HandlerQueue queue, List<Delivery> claimed)
       throws SQLException {
     long start = System.nanoTime();
+    if (claimed.stream().anyMatch(delivery -> delivery.isOrdered() && delivery.event().isEmpty())) {
+      // It will be a dead letter, which may hold its key: those behind it must not run with it.
+      return false;
+    }
     List<Delivery> present = settleGone(connection, claimed);
     HandlerCall.Result result = call.handle(connection, queue.definition().work(), present);
     try {

@@ -3,6 +3,8 @@ package dev.cortex.events.worker;
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.database.SchemaVersion;
 import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.EmitterHorizon;
+import dev.cortex.events.delivery.LaneStore;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.EngineEvent;
@@ -11,12 +13,11 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 import javax.sql.DataSource;
 
 /**
@@ -51,17 +52,19 @@ public final class Worker implements AutoCloseable {
       DataSource sessions,
       Connection session,
       int workerId,
-      Map<Short, HandlerQueue> queues,
+      List<HandlerQueue> queues,
       WorkerOptions options,
       Telemetry telemetry) {
     DeliveryStore store = new DeliveryStore();
+    EmitterHorizon horizon = new EmitterHorizon(new LaneStore());
     this.options = options;
     this.pool = pool;
     this.telemetry = telemetry;
     this.workerId = workerId;
-    this.dispatcher = new Dispatcher(queues.values(), this::slotsAreIdle);
+    this.dispatcher = new Dispatcher(queues, this::slotsAreIdle);
     this.wakeStep =
-        new WakeStep(sessions, store, workers, dispatcher, queues, telemetry, workerId, session);
+        new WakeStep(
+            sessions, store, horizon, workers, dispatcher, queues, telemetry, workerId, session);
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.housekeeping =
         new Loop(
@@ -71,10 +74,11 @@ public final class Worker implements AutoCloseable {
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     BatchRunner runner =
         new BatchRunner(pool, store, new HandlerCall(new Outbox()), telemetry, workerId);
+    LaneRunner lanes = new LaneRunner(pool, new LaneStore(), horizon, runner);
     for (short number = 1; number <= options.slots(); number++) {
       Slot slot = new Slot(number);
       slots.add(slot);
-      slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, slot), telemetry));
+      slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, lanes, slot), telemetry));
     }
   }
 
@@ -134,12 +138,18 @@ public final class Worker implements AutoCloseable {
     return wakeStep.drained().await(patience.toMillis(), TimeUnit.MILLISECONDS);
   }
 
-  private Duration takeTurn(BatchRunner runner, Slot slot)
+  private Duration takeTurn(BatchRunner runner, LaneRunner lanes, Slot slot)
       throws InterruptedException, SQLException {
     Optional<Dispatcher.Turn> turn = dispatcher.take();
     if (turn.isPresent()) {
       try {
-        runner.run(turn.get().queue(), slot, found -> dispatcher.claimed(turn.get(), found));
+        HandlerQueue queue = turn.get().queue();
+        Consumer<Dispatcher.Found> onClaim = found -> dispatcher.claimed(turn.get(), found);
+        if (queue.lanes().isPresent()) {
+          lanes.run(queue, queue.lanes().get(), slot, onClaim);
+        } else {
+          runner.run(queue, slot, onClaim);
+        }
       } finally {
         dispatcher.done(turn.get());
       }
@@ -216,7 +226,7 @@ public final class Worker implements AutoCloseable {
   }
 
   /** The session, the id and the queues that a worker starts with. */
-  private record Opening(Connection session, int workerId, Map<Short, HandlerQueue> queues) {
+  private record Opening(Connection session, int workerId, List<HandlerQueue> queues) {
 
     /** Tries until the database is there; gives up only on what no waiting mends. */
     static Opening patiently(
@@ -251,10 +261,13 @@ public final class Worker implements AutoCloseable {
       try {
         SchemaVersion.require(session);
         WorkerStore workers = new WorkerStore();
-        Map<Short, HandlerQueue> queues = new LinkedHashMap<>();
+        List<HandlerQueue> queues = new ArrayList<>();
         for (HandlerDefinition handler : handlers) {
-          short handlerId = workers.registerHandler(session, handler);
-          queues.put(handlerId, new HandlerQueue(handler, handlerId));
+          WorkerStore.Registered registered = workers.register(session, handler);
+          queues.add(new HandlerQueue(handler, registered.handlerId()));
+          if (registered.lanes() > 0) {
+            queues.add(HandlerQueue.ordered(handler, registered.handlerId(), registered.lanes()));
+          }
         }
         return new Opening(session, workers.enter(session, options.name(), version()), queues);
       } catch (SQLException | RuntimeException e) {
