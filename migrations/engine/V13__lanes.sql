@@ -196,32 +196,31 @@ begin
                 and d.lane = -1 and d.event < s.event
               order by d.event
               limit 1) held on true),
-  free as materialized (
-    select f.*, row_number() over (order by f.event, f.generation) > p_limit as is_too_many
-      from (select s.*, bool_or(s.is_early or s.is_held) over (partition by s.key order by s.event, s.generation) as waits
-              from seen s) f
-     where not f.waits),
-  chosen as materialized (
-    select f.* from free f where not f.is_too_many),
-  -- The statement that found them is past: a pause of their type may have moved them away meanwhile.
-  locked as materialized (
-    select d.ctid as tid
-      from chosen c
-      join cortex.deliveries d on d.ctid = c.tid
-     where (d.handler_id, d.lane, d.event, d.generation) = (p_handler, p_lane, c.event, c.generation)
-       for update of d skip locked),
+  judged as materialized (
+    select s.*, bool_or(s.is_early or s.is_held) over (partition by s.key order by s.event, s.generation) as waits
+      from seen s),
+  ranked as materialized (
+    select j.*, not j.waits and count(*) filter (where not j.waits) over (order by j.event, j.generation) > p_limit as is_too_many
+      from judged j),
+  -- Locked row by row, not in a join of two sets, which would have to be one of every pair. The statement that found
+  -- them is past: a pause of their type may have moved them away meanwhile.
   decided as materialized (
     select c.tid, c.event, c.event_at, c.run_at, c.generation, c.attempt, c.key, l.tid is null as is_locked,
            bool_or(l.tid is null) over (partition by c.key order by c.event, c.generation) as waits
-      from chosen c
-      left join locked l on l.tid = c.tid),
+      from (select r.* from ranked r where not r.waits and not r.is_too_many) c
+      left join lateral (
+             select d.ctid as tid
+               from cortex.deliveries d
+              where d.ctid = c.tid
+                and (d.handler_id, d.lane, d.event, d.generation) = (p_handler, p_lane, c.event, c.generation)
+                for update skip locked) l on true),
   blocking as (
     insert into cortex.blocked_keys as b (handler_id, lane, key, event, blocked_until)
     select distinct on (o.key) p_handler, p_lane, o.key, least(o.event, p_floor), o.blocked_until
       from (select s.key, least(s.event, s.held_event) as event, case when s.is_held then 'infinity' else s.run_at end as blocked_until
-              from seen s
+              from (select r.*, bool_or(r.is_too_many) over (partition by r.key) as is_cut from ranked r) s
              where (s.is_early or s.is_held)
-               and not exists (select from free f where f.key = s.key and f.is_too_many)
+               and not s.is_cut
              union all
             select d.key, d.event, p_now + interval '1 second' from decided d where d.is_locked) o
      order by o.key, o.event
@@ -345,7 +344,8 @@ begin
                select from cortex.deliveries d
                 where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
                   and d.lane = p_lane and d.event >= b.event
-                  and not exists (select from unnest(v_taken) t where t.tid = d.ctid))
+                order by d.event
+               offset (select count(*) from unnest(v_taken) t where t.key = k.key))
          and not exists (
                select from cortex.deliveries d
                 where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
