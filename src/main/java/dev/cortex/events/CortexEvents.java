@@ -1,5 +1,6 @@
 package dev.cortex.events;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.database.ConnectionPool;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PoolOptions;
@@ -11,10 +12,13 @@ import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.Comparator;
 import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.locks.ReentrantLock;
 import javax.sql.DataSource;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The front door: one database with Cortex Events in it.
@@ -34,16 +38,23 @@ import javax.sql.DataSource;
  * <p>Thread-safe. Connecting needs no database to be there; what needs one waits for it or says so.
  */
 public final class CortexEvents implements AutoCloseable {
-  /** Beside the slots': the housekeeping's connection and the schedules'. */
-  private static final int SIDE_CONNECTIONS = 2;
+  /** Beside the slots': the housekeeping's, the schedules', and one to show what slots run. */
+  private static final int SIDE_CONNECTIONS = 3;
 
   /** Past this, a connection that has not answered is given up as lost. */
   private static final Duration SOCKET_TIMEOUT = Duration.ofMinutes(5);
+
+  /** So much longer than a handler may take, the server ends what the worker has not ended. */
+  private static final int SERVER_PATIENCE_FACTOR = 2;
 
   private final DatabaseAddress address;
   private final PoolOptions poolOptions;
   private final Telemetry telemetry;
   private final Deque<AutoCloseable> opened = new ConcurrentLinkedDeque<>();
+  private final ReentrantLock lock = new ReentrantLock();
+
+  @GuardedBy("lock")
+  private @Nullable Operations operations;
 
   private CortexEvents(DatabaseAddress address, PoolOptions poolOptions, Telemetry telemetry) {
     this.address = address;
@@ -91,47 +102,80 @@ public final class CortexEvents implements AutoCloseable {
    */
   public Worker work(List<HandlerDefinition> handlers, WorkerOptions options)
       throws SQLException, InterruptedException {
-    ConnectionPool pool = pool("cortex-worker", options.slots() + SIDE_CONNECTIONS);
-    ConnectionPool session = pool("cortex-listener", 1);
-    Worker worker =
-        Worker.start(pool.dataSource(), session.dataSource(), handlers, options, telemetry);
-    opened.push(worker);
-    return worker;
-  }
-
-  /** Questions about what is in the database, and the operators' verbs; closed with this object. */
-  public Operations operations() {
-    return Operations.on(connections(1));
-  }
-
-  /** A pool of connections to the database, closed with this object. */
-  public DataSource connections(int size) {
-    return pool("cortex", size).dataSource();
-  }
-
-  private ConnectionPool pool(String name, int size) {
+    Duration limit = longestBudget(handlers).multipliedBy(SERVER_PATIENCE_FACTOR);
     ConnectionPool pool =
         ConnectionPool.open(
             address,
-            new PoolOptions(
-                name,
-                size,
-                poolOptions.role(),
-                poolOptions.socketTimeout(),
-                poolOptions.connectionTimeout()));
-    opened.push(pool);
-    return pool;
+            poolOptions
+                .named("cortex-worker", options.slots() + SIDE_CONNECTIONS)
+                .withStatementTimeout(limit)
+                .withSocketTimeout(SOCKET_TIMEOUT.plus(limit)));
+    ConnectionPool session = ConnectionPool.open(address, poolOptions.named("cortex-listener", 1));
+    try {
+      Worker worker =
+          Worker.start(pool.dataSource(), session.dataSource(), handlers, options, telemetry);
+      opened.push(worker);
+      worker.onClosed(() -> opened.remove(worker));
+      worker.onClosed(pool::close);
+      worker.onClosed(session::close);
+      return worker;
+    } catch (SQLException | InterruptedException | RuntimeException e) {
+      pool.close();
+      session.close();
+      throw e;
+    }
   }
 
-  /** Closes what was opened, workers before their connections. Closing twice does nothing. */
+  private static Duration longestBudget(List<HandlerDefinition> handlers) {
+    return handlers.stream()
+        .map(HandlerDefinition::timeBudget)
+        .max(Comparator.naturalOrder())
+        .orElse(Duration.ofSeconds(30));
+  }
+
+  /**
+   * Questions about what is in the database, and the operators' verbs, two at once at most; always
+   * the same object, closed with this one.
+   */
+  public Operations operations() {
+    lock.lock();
+    try {
+      Operations known = operations;
+      if (known == null) {
+        known = Operations.on(connections(2));
+        operations = known;
+      }
+      return known;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** A new pool of connections to the database, closed with this object. */
+  public DataSource connections(int size) {
+    ConnectionPool pool = ConnectionPool.open(address, poolOptions.named("cortex", size));
+    opened.push(pool);
+    return pool.dataSource();
+  }
+
+  /**
+   * Closes what was opened, workers before their connections. Closing twice does nothing.
+   *
+   * @throws IllegalStateException when something could not be closed; the rest is closed all the
+   *     same
+   */
   @Override
   public void close() {
-    while (!opened.isEmpty()) {
+    IllegalStateException failed = new IllegalStateException("cannot close everything");
+    for (AutoCloseable one = opened.poll(); one != null; one = opened.poll()) {
       try {
-        opened.pop().close();
+        one.close();
       } catch (Exception e) {
-        throw new IllegalStateException("cannot close", e);
+        failed.addSuppressed(e);
       }
+    }
+    if (failed.getSuppressed().length > 0) {
+      throw failed;
     }
   }
 }

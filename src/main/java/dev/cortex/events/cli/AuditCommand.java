@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.operate.AuditEntry;
+import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -33,11 +34,13 @@ final class AuditCommand implements Callable<Integer> {
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
-      List<AuditEntry> attempts = installation.operations(Role.AUDITOR).audit(eventId);
+      Operations operations = installation.operations(Role.AUDITOR);
+      List<AuditEntry> attempts = operations.audit(eventId);
+      if (attempts.isEmpty() && !operations.isRecorded(eventId)) {
+        throw new NothingFoundException("no event has this id", eventId);
+      }
       if (attempts.isEmpty() && !json) {
-        cortex
-            .console()
-            .print("no attempts: it waits, nobody subscribes to it, or there is no such event");
+        cortex.console().print("no attempts: it waits, or nobody subscribes to it");
       } else {
         cortex.answer(REPORT, attempts, json);
       }

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
@@ -30,12 +31,7 @@ final class CancelCommand implements Callable<Integer> {
       description = "Only its delivery to this one.")
   private Optional<String> handler;
 
-  @Option(
-      names = "--reason",
-      required = true,
-      paramLabel = "TEXT",
-      description = "Why; recorded with your login.")
-  private String reason;
+  @Mixin private Reason reason;
 
   @Option(names = "--json", description = "As a JSON array.")
   private boolean json;
@@ -44,7 +40,7 @@ final class CancelCommand implements Callable<Integer> {
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
       List<Cancellation> cancellations =
-          installation.operations(Role.OPERATOR).cancel(eventId, handler, reason);
+          installation.operations(Role.OPERATOR).cancel(eventId, handler, reason.text());
       if (cancellations.isEmpty() && !json) {
         cortex.console().print("nothing to cancel: every delivery is finished");
       } else {

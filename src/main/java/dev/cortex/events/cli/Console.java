@@ -2,6 +2,7 @@ package dev.cortex.events.cli;
 
 import java.io.InputStream;
 import java.io.PrintWriter;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -27,8 +28,17 @@ record Console(
 
   /** A remark that is no part of the answer. */
   void remark(String text) {
+    remark(List.of(text));
+  }
+
+  /** A remark of several lines, of which only the first may look like one of ours. */
+  void remark(List<String> lines) {
     out.flush();
-    err.println("cortex: " + Inert.line(text));
+    String before = "cortex: ";
+    for (String line : lines) {
+      err.println(before + Inert.line(line));
+      before = "  ";
+    }
     err.flush();
   }
 }

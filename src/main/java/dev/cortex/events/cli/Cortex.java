@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -30,8 +31,9 @@ import picocli.CommandLine.Spec;
       "PG* variables that is there; else a PostgreSQL of its own, started or joined by the command, whose",
       "data are kept (`cortex database` says where).",
       "",
-      "Exit status: 0 done; 64 called wrongly; 65 invalid data; 66 not found; 69 the database is away;",
-      "70 a fault of this program; 75 try again; 77 not permitted; 78 wrong schema or configuration."
+      "Exit status: 0 done; 64 called wrongly; 65 invalid data; 66 not found, or an input that cannot be",
+      "read; 69 the database is away; 70 a fault of this program; 75 try again; 77 not permitted, to the",
+      "role or to the user who opens a file; 78 wrong schema or configuration."
     },
     subcommands = {
       DemoCommand.class,
@@ -73,7 +75,9 @@ final class Cortex implements Runnable {
       names = "--data-dir",
       paramLabel = "DIR",
       scope = ScopeType.INHERIT,
-      description = "The directory of the embedded server.")
+      description =
+          "The directory of the embedded server: not there yet, or empty, or its own from before; and"
+              + " yours alone (mode 0700).")
   private Optional<Path> dataDirectory;
 
   @Option(
@@ -178,7 +182,7 @@ final class Cortex implements Runnable {
   }
 
   /** A call that cannot be understood. */
-  ParameterException wrong(@org.jspecify.annotations.Nullable String problem) {
+  ParameterException wrong(@Nullable String problem) {
     return new ParameterException(called(), String.valueOf(problem));
   }
 }

@@ -7,8 +7,8 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
-import java.util.concurrent.TimeUnit;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
@@ -31,7 +31,7 @@ final class DatabaseCommand implements Callable<Integer> {
       paramLabel = "",
       description =
           "Hold the embedded server in the foreground until told to stop; --no-hold: not at all.")
-  private java.util.Optional<Boolean> hold;
+  private Optional<Boolean> hold;
 
   @Option(names = "--json", description = "As a JSON object.")
   private boolean json;
@@ -40,16 +40,17 @@ final class DatabaseCommand implements Callable<Integer> {
       names = "--until-idle",
       hidden = true,
       description = "Minutes; for the process left behind.")
-  private java.util.Optional<Integer> untilIdle;
+  private Optional<Integer> untilIdle;
 
   @Override
   public Integer call() throws SQLException, IOException, InterruptedException {
-    try (StopSignals stop = StopSignals.listen();
-        Installation installation = cortex.reach()) {
+    try (Installation installation = cortex.reach()) {
       if (installation.server().isPresent()) {
         installation.ready();
-        show(installation.address(), installation.server().get());
-        hold(installation, stop);
+        try (StopSignals stop = StopSignals.listen()) {
+          show(installation.address(), installation.server().get());
+          hold(installation, stop);
+        }
       } else {
         show(installation.address(), Map.of());
       }
@@ -58,11 +59,10 @@ final class DatabaseCommand implements Callable<Integer> {
   }
 
   private void hold(Installation installation, StopSignals stop)
-      throws SQLException, IOException, InterruptedException {
+      throws IOException, InterruptedException {
     EmbeddedPostgres server = installation.server().orElseThrow();
     if (untilIdle.isPresent()) {
-      new IdleWatch(installation.connection(Role.AUDITOR), Duration.ofMinutes(untilIdle.get()))
-          .await(stop);
+      new IdleWatch(installation.address(), Duration.ofMinutes(untilIdle.get())).await(stop);
     } else if (hold.orElse(cortex.console().isTerminal())) {
       cortex.console().remark("the server runs until this command is stopped (Ctrl-C)");
       stop.awaitAsked();
@@ -87,18 +87,9 @@ final class DatabaseCommand implements Callable<Integer> {
       console.print(Report.json(members));
     } else {
       console.print("# " + Inert.line(address.toString()));
-      variables.forEach((name, value) -> console.print("export " + name + "=" + quoted(value)));
+      variables.forEach(
+          (name, value) -> console.print("export " + name + "=" + Shell.quoted(value)));
     }
     console.out().flush();
-  }
-
-  /** For any shell, whatever is in it. */
-  private static String quoted(String value) {
-    return "'" + value.replace("'", "'\\''") + "'";
-  }
-
-  /** How long to wait between two looks. */
-  static void pause(StopSignals stop, Duration time) throws InterruptedException {
-    stop.awaitAsked(time.toMillis(), TimeUnit.MILLISECONDS);
   }
 }

@@ -10,6 +10,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import javax.sql.DataSource;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
@@ -43,8 +44,9 @@ final class DemoCommand implements Callable<Integer> {
     DemoScreen screen = new DemoScreen(cortex.console());
     screen.step("PostgreSQL and its data are in " + directory);
     DatabaseChoice own = new DatabaseChoice.Embedded(Optional.of(directory));
-    try (Installation installation =
-        Installation.reach(own, cortex.roles(), cortex.console()).migrated()) {
+    try (Installation installation = Installation.reach(own, cortex.roles(), cortex.console())) {
+      claim(installation.address().dataSource());
+      installation.migrated();
       screen.step("the schemas are up to date");
       DemoResult result =
           Demo.run(
@@ -71,6 +73,17 @@ final class DemoCommand implements Callable<Integer> {
     return chosen;
   }
 
+  /** Before anything in the database is changed. */
+  private void claim(DataSource database) throws SQLException {
+    Optional<String> foreign = Demo.claim(database);
+    if (foreign.isPresent()) {
+      throw cortex.wrong(
+          "the demo must not mix with real data, and this database has some ("
+              + foreign.get()
+              + "): choose another --data-dir");
+    }
+  }
+
   private static List<String> worker(Path directory) {
     return JavaProgram.command(
         List.of(),
@@ -78,6 +91,7 @@ final class DemoCommand implements Callable<Integer> {
         directory.toString(),
         "worker",
         "--demo-handlers",
+        "--until-input-ends",
         "--slots",
         "2",
         "--grace",

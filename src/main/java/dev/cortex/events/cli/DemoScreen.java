@@ -6,6 +6,7 @@ import dev.cortex.events.demo.DemoResult;
 import dev.cortex.events.demo.DemoResult.HandlerTally;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.ToLongFunction;
 
 /**
  * How the demo looks: what happens as lines, and below them, on a terminal, one line that is
@@ -81,16 +82,23 @@ final class DemoScreen implements DemoAudience {
     console.print(TALLIES.table(result.handlers()));
     console.print("");
     row("emitted", events(result));
-    row("killed -9", result.killed() + ", with a burst of tasks in its hands");
+    row(
+        "killed -9",
+        result.killed().worker()
+            + ", with "
+            + result.killed().deliveries()
+            + " deliveries in its hands");
     row(
         "effects",
         "%d made by demo-effects; %d missing, %d doubled"
             .formatted(
                 result.effects().made(), result.effects().missing(), result.effects().doubled()));
     row(
-        "silent worker",
-        result.alertId().isEmpty() ? "NO ALERT" : "one alert: " + result.alertId());
-    row("retried", Long.toString(sum(result, HandlerTally::retried)));
+        "silent workers",
+        result.alerts().silences() + ", alerts: " + String.join(", ", result.alerts().ids()));
+    row("learning", result.chores().learningCycles() + " cycle of 2 asked for on one day");
+    row("clean-ups", Long.toString(result.chores().cleanups()));
+    row("retried", Long.toString(result.retried()));
     row("dead", sum(result, HandlerTally::dead) + " (on purpose: their handler always fails)");
     row("lost", Long.toString(result.lost()));
     row("duplicated", Long.toString(result.duplicated()));
@@ -106,7 +114,7 @@ final class DemoScreen implements DemoAudience {
             result.events().emitted(), result.events().caused(), result.events().rolledBack());
   }
 
-  private static long sum(DemoResult result, java.util.function.ToLongFunction<HandlerTally> part) {
+  private static long sum(DemoResult result, ToLongFunction<HandlerTally> part) {
     return result.handlers().stream().mapToLong(part).sum();
   }
 
@@ -118,17 +126,19 @@ final class DemoScreen implements DemoAudience {
     if (result.isAsPromised()) {
       return "As promised, in %.1f s.".formatted(result.duration().toMillis() / 1000.0);
     }
-    return "NOT as promised; the workers' logs are in " + result.logs();
+    return "NOT as promised (%s); the workers' logs are in %s"
+        .formatted(String.join("; ", result.broken()), result.logs());
   }
 
   private void next(DemoResult result, Path directory) {
-    String at = "./cortex --data-dir " + directory;
+    String at = "./cortex --data-dir " + Shell.word(directory.toString());
+    String alert = result.alerts().ids().stream().findFirst().orElse("EVENT-ID");
     console.print("");
     console.print("Where to look next:");
     for (String command :
         List.of(
             at + " status",
-            at + " trace " + (result.alertId().isEmpty() ? "EVENT-ID" : result.alertId()),
+            at + " trace " + alert,
             at + " dead-letters demo-effects",
             at + " events --type 'learning.*'",
             "eval \"$(" + at + " database)\"; psql -c 'select * from fleet.workers'")) {

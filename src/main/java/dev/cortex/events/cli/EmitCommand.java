@@ -118,7 +118,7 @@ final class EmitCommand implements Callable<Integer> {
   }
 
   /** Through the envelope's own reader, so that the rules are said in the same words everywhere. */
-  private EventDraft draft() throws IOException {
+  private EventDraft draft() {
     if (source.isEmpty()) {
       throw cortex.wrong("--source must be given");
     }
@@ -134,21 +134,29 @@ final class EmitCommand implements Callable<Integer> {
     return payload.isPresent() ? draft.withPayload(payload(payload.get())) : draft;
   }
 
-  private String payload(String given) throws IOException {
+  private String payload(String given) {
     if (given.equals(INPUT)) {
-      return text(cortex.console().in());
+      return text(cortex.console().in(), "standard input");
     }
     if (!given.startsWith("@")) {
       return given;
     }
-    try (InputStream file = Files.newInputStream(Path.of(given.substring(1)))) {
-      return text(file);
+    String name = given.substring(1);
+    try (InputStream file = Files.newInputStream(Path.of(name))) {
+      return text(file, name);
+    } catch (IOException e) {
+      throw new UnreadableInputException(name, e);
     }
   }
 
   /** Reads on only as long as it may yet be a payload: a device never ends. */
-  private static String text(InputStream in) throws IOException {
-    byte[] bytes = in.readNBytes(MAX_PAYLOAD_BYTES + 1);
+  private static String text(InputStream in, String name) {
+    byte[] bytes;
+    try {
+      bytes = in.readNBytes(MAX_PAYLOAD_BYTES + 1);
+    } catch (IOException e) {
+      throw new UnreadableInputException(name, e);
+    }
     if (bytes.length > MAX_PAYLOAD_BYTES) {
       throw new InvalidEventException(
           Defect.TOO_LARGE,

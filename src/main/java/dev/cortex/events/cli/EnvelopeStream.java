@@ -5,7 +5,6 @@ import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.outbox.Outbox;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.ArrayList;
@@ -71,7 +70,13 @@ final class EnvelopeStream {
 
   private static void failUnread(InputLines.Line last) {
     if (last instanceof InputLines.Broken broken) {
-      throw new UncheckedIOException(new IOException("standard input", broken.error()));
+      if (broken.error() instanceof InvalidEventException refusal) {
+        throw refusal;
+      }
+      if (broken.error() instanceof IOException unreadable) {
+        throw new UnreadableInputException("standard input", unreadable);
+      }
+      throw new IllegalStateException("standard input could not be read ahead", broken.error());
     }
   }
 

@@ -1,13 +1,14 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.database.DatabaseFault;
+import dev.cortex.events.database.MigrationFailedException;
 import dev.cortex.events.event.CortexException;
 import dev.cortex.events.event.ErrorCode;
+import dev.cortex.events.event.FileFault;
 import dev.cortex.events.operate.OperationFailedException;
 import dev.cortex.events.outbox.EmitFailedException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.NoSuchFileException;
 import java.sql.SQLException;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
@@ -21,8 +22,9 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 
 /**
- * Turns an error into one line and an exit status. The line tells what was refused, never a
- * statement, and nothing of a payload: of what the server says only its first message is shown.
+ * Turns an error into a message and an exit status. The message tells what was refused, never a
+ * statement, and nothing of a payload: of what the server says only its first message is shown. It
+ * is one line, except where a server of our own does not start: then its log follows.
  */
 final class ErrorReport implements IExecutionExceptionHandler, IParameterExceptionHandler {
   private static final int MAX_CAUSES = 50;
@@ -49,7 +51,7 @@ final class ErrorReport implements IExecutionExceptionHandler, IParameterExcepti
     if (e instanceof ParameterException wrong) {
       return handleParseException(wrong, new String[0]);
     }
-    console.remark(message(e));
+    console.remark(message(e).lines().toList());
     trace(e);
     return code(e).exitStatus();
   }
@@ -66,9 +68,7 @@ final class ErrorReport implements IExecutionExceptionHandler, IParameterExcepti
       return known.code();
     }
     if (error instanceof IOException || error instanceof UncheckedIOException) {
-      return sourceOf(error) instanceof NoSuchFileException
-          ? ErrorCode.NOT_FOUND
-          : ErrorCode.UNAVAILABLE;
+      return FileFault.of(sourceOf(error)).code();
     }
     return DatabaseFault.of(error).map(ErrorReport::code).orElse(ErrorCode.SOFTWARE);
   }
@@ -91,17 +91,20 @@ final class ErrorReport implements IExecutionExceptionHandler, IParameterExcepti
     if (error instanceof EmitFailedException failed) {
       return "events not recorded: " + databaseMessage(failed);
     }
+    if (error instanceof MigrationFailedException failed) {
+      return firstLine(failed.getMessage()); // then come the statement and what the server says
+    }
     if (error instanceof CortexException known) {
-      return firstLine(known.getMessage());
+      return String.valueOf(known.getMessage());
     }
     if (lastSqlException(error).isPresent()) {
       return "the database: " + databaseMessage(error);
     }
     if (error instanceof IOException || error instanceof UncheckedIOException) {
-      Throwable source = sourceOf(error);
-      return source instanceof NoSuchFileException
-          ? "no such file: " + source.getMessage()
-          : "cannot read or write: " + firstLine(source.getMessage());
+      FileFault fault = FileFault.of(sourceOf(error));
+      return fault.code() == ErrorCode.UNAVAILABLE
+          ? "cannot read or write: " + firstLine(fault.reason())
+          : firstLine(fault.reason());
     }
     return "a fault in this program: " + error + " (--debug shows where)";
   }
@@ -129,9 +132,9 @@ final class ErrorReport implements IExecutionExceptionHandler, IParameterExcepti
     return found;
   }
 
-  private static Throwable sourceOf(Throwable error) {
-    @Nullable Throwable cause = error instanceof UncheckedIOException ? error.getCause() : error;
-    return cause == null ? error : cause;
+  private static IOException sourceOf(Throwable error) {
+    @Nullable Throwable source = error instanceof UncheckedIOException ? error.getCause() : error;
+    return source instanceof IOException known ? known : new IOException(error);
   }
 
   private static String firstLine(@Nullable String message) {

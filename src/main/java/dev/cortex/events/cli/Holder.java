@@ -1,5 +1,6 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.database.OwnSession;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -13,18 +14,19 @@ final class Holder {
 
   /**
    * Starts it and returns when it holds the server. It is tied to nothing of ours: not to our
-   * output, whose end somebody waits for.
+   * output, whose end somebody waits for, and not to our terminal.
    */
   static void leaveBehind(Path directory) throws IOException {
     Process holder =
         new ProcessBuilder(
-                JavaProgram.command(
-                    List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx48m"),
-                    "--data-dir",
-                    directory.toString(),
-                    "database",
-                    "--until-idle",
-                    Integer.toString(IDLE_MINUTES)))
+                OwnSession.command(
+                    JavaProgram.command(
+                        List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx48m"),
+                        "--data-dir",
+                        directory.toString(),
+                        "database",
+                        "--until-idle",
+                        Integer.toString(IDLE_MINUTES))))
             .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
             .redirectError(ProcessBuilder.Redirect.DISCARD)
             .start();

@@ -1,5 +1,7 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.event.Defect;
+import dev.cortex.events.event.InvalidEventException;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -7,18 +9,23 @@ import java.io.InputStream;
 import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 
 /**
  * The lines of a stream, read ahead by a thread of their own, so that whoever takes them can notice
  * a pause. A reader that is slower than the stream holds the stream up: what is read ahead is
- * bounded.
+ * bounded in lines and in bytes. A line that is longer than any envelope ends the reading, since it
+ * may have no end.
  */
 final class InputLines {
   private static final int LINES_AHEAD = 16;
 
-  /** More than an envelope may have; of a longer line the beginning is enough to refuse it. */
-  private static final int MAX_LINE_BYTES = 33 * 1024 * 1024;
+  /** More than an envelope may have. */
+  static final int MAX_LINE_BYTES = 33 * 1024 * 1024;
+
+  /** One line of the greatest length, or many short ones. */
+  private static final int BYTES_AHEAD = MAX_LINE_BYTES;
 
   /** What the stream gives. */
   sealed interface Line {}
@@ -55,10 +62,11 @@ final class InputLines {
   record End() implements Line {}
 
   /** There may be more, which cannot be read. */
-  record Broken(IOException error) implements Line {}
+  record Broken(Throwable error) implements Line {}
 
   private final InputStream in;
   private final BlockingQueue<Line> ahead = new ArrayBlockingQueue<>(LINES_AHEAD);
+  private final Semaphore bytesAhead = new Semaphore(BYTES_AHEAD);
 
   private InputLines(InputStream in) {
     this.in = new BufferedInputStream(in, 64 * 1024);
@@ -74,7 +82,11 @@ final class InputLines {
 
   /** The next line; empty when none has come within the time. */
   Optional<Line> next(long time, TimeUnit unit) throws InterruptedException {
-    return Optional.ofNullable(ahead.poll(time, unit));
+    Optional<Line> next = Optional.ofNullable(ahead.poll(time, unit));
+    if (next.isPresent() && next.get() instanceof Text text) {
+      bytesAhead.release(text.bytes().length);
+    }
+    return next;
   }
 
   private void readAhead() {
@@ -91,18 +103,32 @@ final class InputLines {
     try {
       for (int next = in.read(); next >= 0; next = in.read()) {
         if (next == '\n') {
-          ahead.put(new Text(number++, line.toByteArray()));
+          put(new Text(number++, line.toByteArray()));
           line.reset();
         } else if (line.size() < MAX_LINE_BYTES) {
           line.write(next);
+        } else {
+          return new Broken(tooLong(number));
         }
       }
-    } catch (IOException e) {
+      if (line.size() > 0) {
+        put(new Text(number, line.toByteArray()));
+      }
+    } catch (IOException | Error e) { // else nobody would learn that there comes no more
       return new Broken(e);
     }
-    if (line.size() > 0) {
-      ahead.put(new Text(number, line.toByteArray()));
-    }
     return new End();
+  }
+
+  private void put(Text line) throws InterruptedException {
+    bytesAhead.acquire(line.bytes().length);
+    ahead.put(line);
+  }
+
+  private static InvalidEventException tooLong(long number) {
+    return new InvalidEventException(
+        Defect.TOO_LARGE,
+        "line " + number,
+        "may have at most " + MAX_LINE_BYTES + " bytes; nothing is read from there on");
   }
 }

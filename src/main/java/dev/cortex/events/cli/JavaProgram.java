@@ -6,8 +6,6 @@ import java.util.List;
 
 /** This program, to be run as another process. */
 final class JavaProgram {
-  private static final List<String> HANDED_ON = List.of("cortex.home");
-
   private JavaProgram() {}
 
   /** The same Java and the same classes with other arguments. */
@@ -15,12 +13,6 @@ final class JavaProgram {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(javaOptions);
-    for (String name : HANDED_ON) {
-      String value = System.getProperty(name);
-      if (value != null) {
-        command.add("-D" + name + "=" + value);
-      }
-    }
     command.add("-cp");
     command.add(System.getProperty("java.class.path"));
     command.add(Main.class.getName());

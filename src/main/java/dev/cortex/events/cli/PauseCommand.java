@@ -6,6 +6,7 @@ import java.sql.SQLException;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
@@ -23,12 +24,7 @@ final class PauseCommand implements Callable<Integer> {
   @Option(names = "--type", paramLabel = "T", description = "An event type, for all its handlers.")
   private Optional<String> type;
 
-  @Option(
-      names = "--reason",
-      required = true,
-      paramLabel = "TEXT",
-      description = "Why; recorded with your login.")
-  private String reason;
+  @Mixin private Reason reason;
 
   @Override
   public Integer call() throws SQLException {
@@ -43,10 +39,10 @@ final class PauseCommand implements Callable<Integer> {
 
   private void pause(Operations operations) {
     if (handler.isPresent()) {
-      operations.pauseHandler(handler.get(), reason);
+      operations.pauseHandler(handler.get(), reason.text());
       cortex.console().print("paused");
     } else {
-      TypeMove move = operations.pauseType(type.orElseThrow(), reason);
+      TypeMove move = operations.pauseType(type.orElseThrow(), reason.text());
       String rest = move.settled() ? "" : "; the workers move the rest";
       cortex.console().print("paused, deliveries moved: " + move.moved() + rest);
     }

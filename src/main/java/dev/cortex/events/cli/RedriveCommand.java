@@ -4,6 +4,7 @@ import java.sql.SQLException;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
@@ -27,17 +28,13 @@ final class RedriveCommand implements Callable<Integer> {
       description = "How many at most, up to 10,000; ${DEFAULT-VALUE} unless given.")
   private int limit;
 
-  @Option(
-      names = "--reason",
-      required = true,
-      paramLabel = "TEXT",
-      description = "Why; recorded with your login.")
-  private String reason;
+  @Mixin private Reason reason;
 
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
-      int redriven = installation.operations(Role.OPERATOR).redrive(handler, type, limit, reason);
+      int redriven =
+          installation.operations(Role.OPERATOR).redrive(handler, type, limit, reason.text());
       cortex.console().print("redriven " + redriven);
     }
     return 0;

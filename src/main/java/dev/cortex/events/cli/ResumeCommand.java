@@ -6,6 +6,7 @@ import java.sql.SQLException;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
@@ -22,12 +23,7 @@ final class ResumeCommand implements Callable<Integer> {
   @Option(names = "--type", paramLabel = "T", description = "An event type, for all its handlers.")
   private Optional<String> type;
 
-  @Option(
-      names = "--reason",
-      required = true,
-      paramLabel = "TEXT",
-      description = "Why; recorded with your login.")
-  private String reason;
+  @Mixin private Reason reason;
 
   @Override
   public Integer call() throws SQLException {
@@ -42,10 +38,10 @@ final class ResumeCommand implements Callable<Integer> {
 
   private void resume(Operations operations) {
     if (handler.isPresent()) {
-      operations.resumeHandler(handler.get(), reason);
+      operations.resumeHandler(handler.get(), reason.text());
       cortex.console().print("resumed");
     } else {
-      TypeMove move = operations.resumeType(type.orElseThrow(), reason);
+      TypeMove move = operations.resumeType(type.orElseThrow(), reason.text());
       String rest = move.settled() ? "" : "; the workers move the rest";
       cortex.console().print("resumed, deliveries moved: " + move.moved() + rest);
     }

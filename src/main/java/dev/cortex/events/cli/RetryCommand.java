@@ -3,7 +3,7 @@ package dev.cortex.events.cli;
 import java.sql.SQLException;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
 
@@ -19,19 +19,18 @@ final class RetryCommand implements Callable<Integer> {
   @Parameters(index = "1", paramLabel = "HANDLER", description = "The handler that it failed in.")
   private String handler;
 
-  @Option(
-      names = "--reason",
-      required = true,
-      paramLabel = "TEXT",
-      description = "Why; recorded with your login.")
-  private String reason;
+  @Mixin private Reason reason;
 
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
       cortex
           .console()
-          .print(installation.operations(Role.OPERATOR).retry(eventId, handler, reason).label());
+          .print(
+              installation
+                  .operations(Role.OPERATOR)
+                  .retry(eventId, handler, reason.text())
+                  .label());
     }
     return 0;
   }

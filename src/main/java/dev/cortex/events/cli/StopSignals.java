@@ -1,12 +1,14 @@
 package dev.cortex.events.cli;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * SIGTERM and SIGINT as a request to end, instead of the JVM's own way, which would make the exit
@@ -22,10 +24,10 @@ final class StopSignals implements AutoCloseable {
   private record Former(Object signal, Object handler) {}
 
   private final CountDownLatch asked = new CountDownLatch(1);
-  private final AtomicInteger signals = new AtomicInteger();
   private final Deque<Former> formers = new ArrayDeque<>();
-  private volatile Runnable onFirst = () -> {};
-  private volatile Runnable onSecond = () -> {};
+  private int requests;
+  private Runnable onFirst = () -> {};
+  private Runnable onSecond = () -> {};
 
   private StopSignals() {}
 
@@ -66,14 +68,16 @@ final class StopSignals implements AutoCloseable {
       case "hashCode" -> System.identityHashCode(proxy);
       case "toString" -> "StopSignals";
       default -> {
-        receive();
+        ask();
         yield 0;
       }
     };
   }
 
-  private void receive() {
-    if (signals.incrementAndGet() == 1) {
+  /** As a signal does. */
+  synchronized void ask() {
+    requests++;
+    if (requests == 1) {
       asked.countDown();
       onFirst.run();
     } else {
@@ -81,14 +85,40 @@ final class StopSignals implements AutoCloseable {
     }
   }
 
-  /** What the first one does besides; nothing any more if it has come. */
-  void onFirst(Runnable action) {
-    onFirst = action;
+  /** The end of a stream asks too; what is in it is passed over. */
+  void listenForEndOf(InputStream in) {
+    Thread watch =
+        new Thread(
+            () -> {
+              try {
+                in.transferTo(OutputStream.nullOutputStream());
+              } catch (IOException e) {
+                // An end as well.
+              }
+              ask();
+            },
+            "cortex-input-end");
+    watch.setDaemon(true);
+    watch.start();
   }
 
-  /** What every further one does. */
-  void onSecond(Runnable action) {
+  /**
+   * What the first one does besides; at once if it has come already. When this returns, the action
+   * before is no longer under way.
+   */
+  synchronized void onFirst(Runnable action) {
+    onFirst = action;
+    if (requests >= 1) {
+      action.run();
+    }
+  }
+
+  /** What every further one does; at once if one has come already. */
+  synchronized void onSecond(Runnable action) {
     onSecond = action;
+    if (requests >= 2) {
+      action.run();
+    }
   }
 
   boolean isAsked() {

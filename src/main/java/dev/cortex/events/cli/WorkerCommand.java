@@ -51,6 +51,12 @@ final class WorkerCommand implements Callable<Integer> {
       description = "Seconds to finish in when told to stop; 30 unless given.")
   private Optional<Integer> grace;
 
+  @Option(
+      names = "--until-input-ends",
+      hidden = true,
+      description = "The end of standard input asks it to stop, as SIGTERM does.")
+  private boolean untilInputEnds;
+
   @Option(names = "--demo-handlers", hidden = true, description = "What `cortex demo` adds.")
   private boolean demoHandlers;
 
@@ -60,14 +66,20 @@ final class WorkerCommand implements Callable<Integer> {
       System.setProperty("cortex.log", "INFO"); // its life, on standard error
     }
     WorkerOptions options = options();
-    try (StopSignals stop = StopSignals.listen();
-        Installation installation = cortex.reach().migrated()) {
-      Optional<Worker> worker =
-          start(installation.as(Role.WORKER).withTelemetry(Telemetry.toLog()), options, stop);
-      if (worker.isPresent()) {
-        stop.onSecond(worker.get()::giveBack);
-        await(worker.get(), stop);
-        worker.get().close();
+    // Until an embedded server is there a signal ends the process, as there is nothing to give
+    // back.
+    try (Installation installation = cortex.reach().migrated();
+        CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
+        StopSignals stop = StopSignals.listen()) {
+      if (untilInputEnds) {
+        stop.listenForEndOf(cortex.console().in());
+      }
+      Optional<Worker> started = start(events, options, stop);
+      if (started.isPresent()) {
+        try (Worker worker = started.get()) {
+          stop.onSecond(worker::giveBack);
+          await(worker, stop);
+        }
       }
     }
     return 0;
@@ -97,6 +109,9 @@ final class WorkerCommand implements Callable<Integer> {
       throw e;
     } finally {
       stop.onFirst(() -> {});
+      if (stop.isAsked()) {
+        boolean unused = Thread.interrupted(); // from here on, who waits looks for the request
+      }
     }
   }
 

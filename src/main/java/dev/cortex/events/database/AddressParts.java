@@ -70,7 +70,7 @@ record AddressParts(
     properties.putAll(DriverProperties.of(url.parameters(), environment));
     if (systemTrust(properties)) {
       properties.remove(PGProperty.SSL_ROOT_CERT.getName());
-      properties.put(PGProperty.SSL_FACTORY.getName(), "org.postgresql.ssl.DefaultJavaSSLFactory");
+      properties.put(PGProperty.SSL_FACTORY.getName(), DriverProperties.JAVA_TRUST);
     }
     return properties;
   }
@@ -97,7 +97,7 @@ record AddressParts(
   private static boolean systemTrust(Map<String, String> properties) {
     @Nullable String root = properties.get(PGProperty.SSL_ROOT_CERT.getName());
     if (root != null) {
-      return root.equals("system");
+      return root.equals(DriverProperties.SYSTEM_TRUST);
     }
     return "verify-full".equals(properties.get(PGProperty.SSL_MODE.getName()))
         && !properties.containsKey(PGProperty.SSL_FACTORY.getName());

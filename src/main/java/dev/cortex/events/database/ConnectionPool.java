@@ -47,7 +47,12 @@ public final class ConnectionPool implements AutoCloseable {
         Math.min(VALIDATION_TIMEOUT.toMillis(), options.connectionTimeout().toMillis()));
     config.setKeepaliveTime(KEEPALIVE.toMillis());
     config.setMaxLifetime(MAX_LIFETIME.toMillis());
-    options.role().map(ConnectionPool::takeRole).ifPresent(config::setConnectionInitSql);
+    String atStart =
+        options.role().map(ConnectionPool::takeRole).orElse("")
+            + options.statementTimeout().map(ConnectionPool::limitTime).orElse("");
+    if (!atStart.isEmpty()) {
+      config.setConnectionInitSql(atStart);
+    }
     return new ConnectionPool(new HikariDataSource(config));
   }
 
@@ -65,9 +70,21 @@ public final class ConnectionPool implements AutoCloseable {
       and pg_has_role(
         session_user,
         oid,
-        case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end)
+        case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end);
     """
         .formatted(role);
+  }
+
+  /**
+   * The server's own word on how long it waits for a client that is stuck or stopped, and how long
+   * it works for one that is gone. A session with both is free again whatever becomes of us.
+   */
+  private static String limitTime(Duration timeout) {
+    return """
+    select set_config('statement_timeout', '%1$d', false),
+           set_config('idle_in_transaction_session_timeout', '%1$d', false);
+    """
+        .formatted(timeout.toMillis());
   }
 
   /** The pool as a source of connections, each given back by closing it. */
@@ -78,11 +95,6 @@ public final class ConnectionPool implements AutoCloseable {
   /** A connection of the pool, given back by closing it. */
   public Connection connection() throws SQLException {
     return pool.getConnection();
-  }
-
-  /** Gives up a connection whose state is in doubt, so that nobody else is handed it. */
-  public void evict(Connection connection) {
-    pool.evictConnection(connection);
   }
 
   /** Closes every connection. Closing twice does nothing. */

@@ -173,10 +173,7 @@ public final class DatabaseAddress {
     variables.put("PGPORT", joined(host -> Integer.toString(host.port())));
     variables.put("PGDATABASE", parts.database());
     variables.put("PGUSER", parts.user());
-    @Nullable String sslMode = parts.properties().get(PGProperty.SSL_MODE.getName());
-    if (sslMode != null) {
-      variables.put("PGSSLMODE", sslMode);
-    }
+    variables.putAll(DriverProperties.variables(parts.properties()));
     parts.passwordFile().ifPresent(file -> variables.put("PGPASSFILE", file.toString()));
     return variables;
   }

@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * What a failure of the database means for a queue, decided by SQLSTATE and never by message text:
- * whose fault it is (does it cost an attempt?) and whether the connection is still good.
+ * whose fault it is (does it cost an attempt?) and whether the database is there at all.
  *
  * <p>An attempt is charged for what the handler or its event did. What happened to the handler (a
  * rival transaction, a restart, a full disk) is retried for free; whoever retries bounds the count,
@@ -17,31 +17,29 @@ import org.jspecify.annotations.Nullable;
  */
 public enum DatabaseFault {
   /** Serialization failure, deadlock or lock timeout: the same work may succeed at once. */
-  CONTENTION(false, false),
+  CONTENTION(false),
   /** The connection broke, the server stopped or is starting, or it is a standby now. */
-  CONNECTION_LOST(false, true),
+  CONNECTION_LOST(false),
   /** The server is out of disk, memory or connections. */
-  EXHAUSTED(false, false),
+  EXHAUSTED(false),
   /** The server ended the session because the transaction exceeded its time. */
-  TRANSACTION_TIMEOUT(true, true),
+  TRANSACTION_TIMEOUT(true),
   /** A statement exceeded its time, or somebody cancelled it. */
-  STATEMENT_CANCELLED(true, false),
+  STATEMENT_CANCELLED(true),
   /** The server refused the data: malformed, out of range, too large or against a constraint. */
-  REJECTED(true, false),
+  REJECTED(true),
   /** Login or permission refused: the installation's fault, and no retry mends it. */
-  ACCESS_DENIED(true, false),
+  ACCESS_DENIED(true),
   /** Anything else that the server reports: mostly an error in a statement. */
-  OTHER(true, false);
+  OTHER(true);
 
   /** Causes are followed this far, so that a cycle of causes ends. */
   private static final int MAX_CAUSES = 50;
 
   private final boolean costsAttempt;
-  private final boolean connectionEnded;
 
-  DatabaseFault(boolean costsAttempt, boolean connectionEnded) {
+  DatabaseFault(boolean costsAttempt) {
     this.costsAttempt = costsAttempt;
-    this.connectionEnded = connectionEnded;
   }
 
   /** Whether an attempt that failed like this is charged to the event. */
@@ -49,9 +47,9 @@ public enum DatabaseFault {
     return costsAttempt;
   }
 
-  /** Whether the connection is of no more use. */
-  public boolean connectionEnded() {
-    return connectionEnded;
+  /** Whether the database is away, or out of something: to be waited for, by whoever needs it. */
+  public boolean isAbsence() {
+    return this == CONNECTION_LOST || this == EXHAUSTED;
   }
 
   /**

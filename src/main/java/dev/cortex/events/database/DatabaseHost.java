@@ -1,7 +1,8 @@
 package dev.cortex.events.database;
 
 /**
- * One server of an address: a host name or IP address and a TCP port.
+ * One server of an address: a host name or IP address and a TCP port. No message shows either:
+ * where an address is written wrongly, it may be a part of the password.
  *
  * @param name never blank, an IPv6 address without its brackets
  * @param port 1 to 65535
@@ -14,10 +15,10 @@ public record DatabaseHost(String name, int port) {
     }
     if (name.startsWith("/")) {
       throw new InvalidAddressException(
-          "host", "must be a name or an address, since sockets are not supported: " + name);
+          "host", "must be a name or an address, since sockets are not supported");
     }
     if (port < 1 || port > 65535) {
-      throw new InvalidAddressException("port", "must be from 1 to 65535: " + port);
+      throw new InvalidAddressException("port", "must be from 1 to 65535");
     }
   }
 
@@ -25,7 +26,7 @@ public record DatabaseHost(String name, int port) {
     try {
       return new DatabaseHost(name, Integer.parseInt(port));
     } catch (NumberFormatException e) {
-      throw new InvalidAddressException("port", "must be a number from 1 to 65535: " + port);
+      throw new InvalidAddressException("port", "must be a number from 1 to 65535");
     }
   }
 

@@ -12,7 +12,8 @@ import java.util.Optional;
 /**
  * A URL as it was written, taken apart: {@code postgresql://}, {@code postgres://} or {@code
  * jdbc:postgresql://}, then {@code user:password@host:port,host:port/database?name=value}. Every
- * part may be missing. No message repeats the URL, since it may hold a password.
+ * part may be missing. No message repeats the URL or a part of it, since it may hold a password, in
+ * a place where none is expected too: one that holds an unescaped {@code /} or {@code ?}.
  */
 record DatabaseUrl(
     List<Endpoint> endpoints,
@@ -29,8 +30,10 @@ record DatabaseUrl(
   static DatabaseUrl parse(String url) {
     String rest = afterScheme(url.strip());
     int question = rest.indexOf('?');
-    Map<String, String> parameters = parameters(question < 0 ? "" : rest.substring(question + 1));
+    String query = question < 0 ? "" : rest.substring(question + 1);
     String location = question < 0 ? rest : rest.substring(0, question);
+    requireLoginFirst(location, query);
+    Map<String, String> parameters = parameters(query);
     int slash = location.indexOf('/');
     String authority = slash < 0 ? location : location.substring(0, slash);
     Optional<String> path = slash < 0 ? Optional.empty() : given(location.substring(slash + 1));
@@ -51,6 +54,20 @@ record DatabaseUrl(
         take(parameters, "user").or(() -> user),
         take(parameters, "password").or(() -> password),
         parameters);
+  }
+
+  /**
+   * An @ behind the host ends a login that was cut off at its / or ?; the rest of a password would
+   * be taken for a host, a database or a parameter. Only in a parameter may it stand for itself.
+   */
+  private static void requireLoginFirst(String location, String query) {
+    int slash = location.indexOf('/');
+    if (slash < 0 ? query.indexOf('@') >= 0 : location.indexOf('@', slash) >= 0) {
+      throw new InvalidAddressException(
+          SUBJECT,
+          "must have its @ before the first / and ?; in a user or password write / as %2F and ? as"
+              + " %3F, anywhere else @ as %40");
+    }
   }
 
   private static String afterScheme(String url) {
@@ -78,7 +95,7 @@ record DatabaseUrl(
   private static Endpoint endpoint(String host) {
     int bracket = host.lastIndexOf(']');
     if (host.startsWith("[") && bracket < 0) {
-      throw new InvalidAddressException("host", "an address in [ needs its ]: " + host);
+      throw new InvalidAddressException("host", "an address in [ needs its ]");
     }
     int colon = host.indexOf(':', Math.max(bracket, 0));
     String name = colon < 0 ? host : host.substring(0, colon);

@@ -1,14 +1,19 @@
 package dev.cortex.events.database;
 
+import dev.cortex.events.event.NearestWord;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.postgresql.PGProperty;
 
 /**
  * The parameters of a URL in the JDBC driver's own names. A name of libpq is translated, a name of
  * the driver is kept, and any other is refused: a misspelt {@code sslmode} must not pass unseen.
+ * The refusal tells the nearest known name and not the given one, which may be a part of a password
+ * that held a {@code ?}.
  */
 final class DriverProperties {
   private static final Map<String, PGProperty> LIBPQ_NAMES =
@@ -43,6 +48,15 @@ final class DriverProperties {
           "PGOPTIONS", PGProperty.OPTIONS,
           "PGAPPNAME", PGProperty.APPLICATION_NAME);
 
+  /** What {@code psql} has to say of itself. */
+  private static final PGProperty OWN_NAME = PGProperty.APPLICATION_NAME;
+
+  /** A root certificate by this name means the authorities that the system trusts, to libpq 16. */
+  static final String SYSTEM_TRUST = "system";
+
+  /** The driver's way to the same. */
+  static final String JAVA_TRUST = "org.postgresql.ssl.DefaultJavaSSLFactory";
+
   private DriverProperties() {}
 
   static Map<String, String> of(Map<String, String> parameters, Map<String, String> environment) {
@@ -58,6 +72,25 @@ final class DriverProperties {
     return properties;
   }
 
+  /** The variables of libpq that mean the same as these properties. */
+  static Map<String, String> variables(Map<String, String> properties) {
+    Map<String, String> variables = new TreeMap<>();
+    VARIABLES.forEach(
+        (variable, property) -> {
+          @Nullable String value = properties.get(property.getName());
+          if (value != null && property != OWN_NAME) {
+            variables.put(variable, value);
+          }
+        });
+    // Without it psql looks for a file of the user, and that there is none is why we trust Java's.
+    // It refuses the word beside a weaker mode.
+    if (JAVA_TRUST.equals(properties.get(PGProperty.SSL_FACTORY.getName()))
+        && "verify-full".equals(variables.get("PGSSLMODE"))) {
+      variables.put("PGSSLROOTCERT", SYSTEM_TRUST);
+    }
+    return variables;
+  }
+
   private static void put(Map<String, String> properties, String name, String value) {
     @Nullable PGProperty translated = LIBPQ_NAMES.get(name);
     if (translated != null) {
@@ -66,8 +99,16 @@ final class DriverProperties {
       properties.put(name, value);
     } else {
       throw new InvalidAddressException(
-          "database url", "must hold only parameters of libpq or the JDBC driver: " + name);
+          "database url",
+          "must hold only parameters of libpq or the JDBC driver"
+              + NearestWord.to(name, knownNames()).map(known -> ", such as " + known).orElse(""));
     }
+  }
+
+  private static List<String> knownNames() {
+    return Stream.concat(
+            LIBPQ_NAMES.keySet().stream(), Stream.of(PGProperty.values()).map(PGProperty::getName))
+        .toList();
   }
 
   private static String translate(String name, String value) {

@@ -5,8 +5,10 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
@@ -62,7 +64,8 @@ public final class EmbeddedPostgres implements AutoCloseable {
   }
 
   /**
-   * The server of this directory, which is made if it is not there.
+   * The server of this directory, which is made if it is not there. One that is there must be empty
+   * or a server's, belong to the user who runs this program, and be closed to others (mode 0700).
    *
    * @throws EmbeddedServerException if it cannot be unpacked, made or started
    */
@@ -88,15 +91,16 @@ public final class EmbeddedPostgres implements AutoCloseable {
         return new EmbeddedPostgres(home, ServerGuard.address(home), hold);
       }
     } catch (IOException e) {
-      throw new EmbeddedServerException(
-          home.root(), String.valueOf(e.getMessage()) + "; its log:" + home.logTail(), e);
+      throw EmbeddedServerException.of(home.root(), "cannot be opened", home.logTail(), e);
     } finally {
       ONE_AT_A_TIME.unlock();
     }
   }
 
   private static void prepare(Path root, LaunchIdentity identity) throws IOException {
-    if (!Files.isDirectory(root)) {
+    if (Files.exists(root, LinkOption.NOFOLLOW_LINKS)) {
+      requireOurs(root, identity);
+    } else {
       // Others must pass through what lies above; the directory itself is ours alone.
       Files.createDirectories(root.resolve("..").normalize());
       ServerHome.createPrivate(root);
@@ -110,6 +114,34 @@ public final class EmbeddedPostgres implements AutoCloseable {
               + identity.user().get()
               + ", as whom root runs PostgreSQL here, must be able to enter every directory above");
     }
+  }
+
+  /**
+   * A directory that was there before is taken only if it is empty or a server's, and nobody else
+   * can have put anything into it. Otherwise it is left as it is: root would give a directory such
+   * as {@code /tmp} to another user.
+   */
+  private static void requireOurs(Path root, LaunchIdentity identity) throws IOException {
+    if (!Files.isDirectory(root)) {
+      throw unfit(root, "must be a directory");
+    }
+    if (!identity.owns(root)) {
+      throw unfit(
+          root,
+          "must belong to the user who runs this program, and belongs to "
+              + Files.getOwner(root).getName());
+    }
+    String permissions = PosixFilePermissions.toString(Files.getPosixFilePermissions(root));
+    if (!permissions.equals("rwx------")) {
+      throw unfit(root, "must be closed to others (chmod 700), and is " + permissions);
+    }
+    if (!ServerHome.of(root).isEmptyOrOurs()) {
+      throw unfit(root, "must be empty or a server's; it holds something else");
+    }
+  }
+
+  private static EmbeddedServerException unfit(Path root, String problem) {
+    return new EmbeddedServerException(ErrorCode.CONFIGURATION, root, "the directory " + problem);
   }
 
   private static boolean reaches(Path root, LaunchIdentity identity) throws IOException {
@@ -170,7 +202,7 @@ public final class EmbeddedPostgres implements AutoCloseable {
     try {
       hold.close();
     } catch (IOException e) {
-      throw new EmbeddedServerException(home.root(), "cannot be given up", e);
+      throw EmbeddedServerException.of(home.root(), "cannot be given up", e);
     } finally {
       HOLDS.remove(hold);
     }

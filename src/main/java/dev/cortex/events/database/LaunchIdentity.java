@@ -89,6 +89,22 @@ record LaunchIdentity(String name, List<String> prefix, Optional<String> user) {
     }
   }
 
+  /** Whether a file is ours, or was handed to the user who runs the programs. */
+  boolean owns(Path path) throws IOException {
+    String owner = Files.getOwner(path).getName();
+    return user.filter(owner::equals).isPresent() || isOurs(path);
+  }
+
+  /** Whether a file belongs to the user who runs this JVM, as a new one does. */
+  static boolean isOurs(Path path) throws IOException {
+    Path own = Files.createTempFile("cortex", "");
+    try {
+      return Files.getOwner(path).equals(Files.getOwner(own));
+    } finally {
+      Files.delete(own);
+    }
+  }
+
   List<String> command(String... command) {
     return SystemProcess.concat(prefix, command);
   }

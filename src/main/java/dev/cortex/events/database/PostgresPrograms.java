@@ -53,7 +53,7 @@ record PostgresPrograms(Path directory, int major) {
       requireOurs(directory);
       return new PostgresPrograms(directory, major(directory));
     } catch (IOException e) {
-      throw new EmbeddedServerException(cache, "cannot unpack PostgreSQL", e);
+      throw EmbeddedServerException.of(cache, "cannot unpack PostgreSQL", e);
     }
   }
 
@@ -174,14 +174,9 @@ record PostgresPrograms(Path directory, int major) {
   }
 
   private static void requireOurs(Path directory) throws IOException {
-    Path own = Files.createTempFile("cortex", "");
-    try {
-      if (!Files.getOwner(directory).equals(Files.getOwner(own))) {
-        throw new EmbeddedServerException(
-            ErrorCode.CONFIGURATION, directory, "must belong to the user who runs this program");
-      }
-    } finally {
-      Files.delete(own);
+    if (!LaunchIdentity.isOurs(directory)) {
+      throw new EmbeddedServerException(
+          ErrorCode.CONFIGURATION, directory, "must belong to the user who runs this program");
     }
   }
 

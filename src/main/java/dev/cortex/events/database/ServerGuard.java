@@ -9,6 +9,7 @@ import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.sql.Connection;
@@ -16,7 +17,7 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
-import java.util.ArrayList;
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -34,6 +35,9 @@ final class ServerGuard {
   private static final Duration SHUTDOWN = Duration.ofMinutes(5);
 
   private static final Duration START = Duration.ofMinutes(1);
+
+  /** The system tells when a process began by its clock of that moment, and to whole seconds. */
+  private static final Duration SAME_START = Duration.ofSeconds(10);
 
   /**
    * So often in a row may a server die before its first answer; the first deaths may be leftovers.
@@ -55,13 +59,13 @@ final class ServerGuard {
   /** The guard's process, if it lives. */
   static Optional<Long> guard(ServerHome home) {
     return SystemProcess.number(home.guardPid())
-        .filter(pid -> SystemProcess.lives(pid, home.guardScript().toString()));
+        .filter(pid -> SystemProcess.lives(pid, home.guardScript()));
   }
 
   /** The server's process, if it lives. */
   static Optional<Long> postmaster(ServerHome home) {
     return SystemProcess.number(home.postmasterPid())
-        .filter(pid -> SystemProcess.lives(pid, "-D " + home.data()));
+        .filter(pid -> SystemProcess.lives(pid, home.data()));
   }
 
   static DatabaseAddress address(ServerHome home) throws IOException {
@@ -154,9 +158,7 @@ final class ServerGuard {
   private void stopOrphan() throws IOException {
     Optional<Long> orphan = postmaster(home);
     if (orphan.isEmpty()) {
-      if (SystemProcess.number(home.postmasterPid()).flatMap(ProcessHandle::of).isPresent()) {
-        Files.deleteIfExists(home.postmasterPid());
-      }
+      forgetDead();
       return;
     }
     SystemProcess.signal("INT", orphan.get());
@@ -164,6 +166,42 @@ final class ServerGuard {
       SystemProcess.signal("QUIT", orphan.get());
       Waiting.until(START, () -> postmaster(home).isEmpty());
     }
+  }
+
+  private void forgetDead() throws IOException {
+    Optional<ProcessHandle> holder =
+        SystemProcess.number(home.postmasterPid()).flatMap(ProcessHandle::of);
+    if (holder.isEmpty()) {
+      return; // PostgreSQL itself sees that it is dead
+    }
+    if (!isAnother(holder.get())) {
+      throw new EmbeddedServerException(
+          ErrorCode.CONFIGURATION,
+          home.root(),
+          "process "
+              + holder.get().pid()
+              + " may be its server, started under a name of the directory that is not this one;"
+              + " use that name and its locale, or stop the process");
+    }
+    Files.deleteIfExists(home.postmasterPid());
+  }
+
+  /**
+   * Whether the program, or the time of its start, shows that this is not the process that wrote
+   * postmaster.pid. Where it may be that one, its data must not be touched.
+   */
+  private boolean isAnother(ProcessHandle process) {
+    List<String> arguments = SystemProcess.arguments(process.pid());
+    if (arguments.isEmpty() || !arguments.get(0).endsWith("/postgres")) {
+      return true;
+    }
+    Optional<Instant> written = home.postmasterStart();
+    return process
+        .info()
+        .startInstant()
+        .flatMap(start -> written.map(time -> Duration.between(time, start).abs()))
+        .filter(difference -> difference.compareTo(SAME_START) > 0)
+        .isPresent();
   }
 
   private int choosePort() throws IOException {
@@ -205,8 +243,7 @@ final class ServerGuard {
       Path previous = home.root().resolve("guard.log.1");
       Files.move(home.guardLog(), previous, StandardCopyOption.REPLACE_EXISTING);
     }
-    List<String> command = new ArrayList<>(newSession());
-    command.addAll(
+    List<String> command =
         identity.command(
             "/bin/sh",
             home.guardScript().toString(),
@@ -219,20 +256,13 @@ final class ServerGuard {
             "-c",
             "listen_addresses=" + LOOPBACK,
             "-c",
-            "unix_socket_directories="));
+            "unix_socket_directories=");
     Process unused =
-        SystemProcess.builder(command)
+        SystemProcess.builder(OwnSession.command(command))
             .redirectInput(Path.of("/dev/null").toFile())
             .redirectErrorStream(true)
             .redirectOutput(home.guardLog().toFile())
             .start();
-  }
-
-  /** macOS has no setsid, but has Perl. */
-  private static List<String> newSession() {
-    return SystemProcess.works("setsid", "true")
-        ? List.of("setsid")
-        : List.of("perl", "-MPOSIX", "-e", "POSIX::setsid(); exec @ARGV or die $!");
   }
 
   /** A recovery may take as long as it takes; a server that says nothing may not. */
@@ -272,7 +302,7 @@ final class ServerGuard {
           : Answer.NONE;
     } catch (SQLException e) {
       return "57P03".equals(e.getSQLState()) ? Answer.STARTING : Answer.NONE;
-    } catch (IOException e) {
+    } catch (IOException | InvalidPathException e) {
       return Answer.NONE;
     }
   }

@@ -1,11 +1,16 @@
 package dev.cortex.events.database;
 
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -51,6 +56,13 @@ record ServerHome(Path root) {
         : Path.of(System.getProperty("user.home", "/tmp"));
   }
 
+  /** Whether nothing is here, or what a start makes first, or what it keeps longest. */
+  boolean isEmptyOrOurs() throws IOException {
+    try (Stream<Path> entries = Files.list(root)) {
+      return entries.findAny().isEmpty() || Files.exists(lock()) || Files.exists(password());
+    }
+  }
+
   Path data() {
     return root.resolve("data");
   }
@@ -87,6 +99,18 @@ record ServerHome(Path root) {
 
   Path postmasterPid() {
     return data().resolve("postmaster.pid");
+  }
+
+  /** When the server began that wrote its id there last, by this machine's clock. */
+  Optional<Instant> postmasterStart() {
+    try (Stream<String> lines = Files.lines(postmasterPid(), StandardCharsets.ISO_8859_1)) {
+      return lines
+          .skip(2)
+          .findFirst()
+          .map(line -> Instant.ofEpochSecond(Long.parseLong(line.strip())));
+    } catch (IOException | NumberFormatException e) {
+      return Optional.empty();
+    }
   }
 
   Path port() {
@@ -153,10 +177,12 @@ record ServerHome(Path root) {
   }
 
   private static List<String> tail(Path file) {
-    try (Stream<String> lines = Files.lines(file, StandardCharsets.ISO_8859_1)) {
-      List<String> all = lines.toList();
+    try (InputStream in = Files.newInputStream(file)) {
+      // A reader puts a mark in place of what is no UTF-8.
+      List<String> all =
+          new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8)).lines().toList();
       return all.subList(Math.max(0, all.size() - TAIL_LINES), all.size());
-    } catch (IOException e) {
+    } catch (IOException | UncheckedIOException e) {
       return List.of();
     }
   }

@@ -1,9 +1,12 @@
 package dev.cortex.events.database;
 
 import java.io.IOException;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -13,7 +16,11 @@ import org.jspecify.annotations.Nullable;
 
 /** Commands that are run to their end, and a look at processes that are not ours. */
 final class SystemProcess {
-  private static final long LONGEST_RUN_MINUTES = 5;
+  private static final Duration LONGEST_RUN = Duration.ofMinutes(5);
+
+  /** In which the JVM writes paths and arguments, and so reads them back. */
+  private static final Charset SYSTEM =
+      Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8"));
 
   /** How a command ended, and what it wrote to both of its outputs. */
   record Result(int status, String output) {
@@ -24,24 +31,43 @@ final class SystemProcess {
 
   private SystemProcess() {}
 
-  /** Runs a command to its end with this as its input. */
+  /** Runs a command to its end with this as its input, which a pipe must be able to hold. */
   static Result run(List<String> command, String input) throws IOException {
-    Process process = builder(command).redirectErrorStream(true).start();
-    try (var stdin = process.outputWriter(StandardCharsets.UTF_8)) {
-      stdin.write(input);
-    } catch (IOException e) {
-      // It ended without reading all of its input; the status says how.
-    }
-    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    return run(command, input, LONGEST_RUN);
+  }
+
+  /**
+   * Likewise, for no longer than this: then it is killed and has failed. Its output goes to a file,
+   * since the end of a pipe may be held open by whatever the command has left behind.
+   */
+  static Result run(List<String> command, String input, Duration longest) throws IOException {
+    Path output = Files.createTempFile("cortex", ".output");
     try {
-      if (process.waitFor(LONGEST_RUN_MINUTES, TimeUnit.MINUTES)) {
-        return new Result(process.exitValue(), output);
+      Process process =
+          builder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
+      try (var stdin = process.outputWriter(StandardCharsets.UTF_8)) {
+        stdin.write(input);
+      } catch (IOException e) {
+        // It ended without reading all of its input; the status says how.
+      }
+      int status = await(process, longest);
+      return new Result(status, new String(Files.readAllBytes(output), StandardCharsets.UTF_8));
+    } finally {
+      Files.delete(output);
+    }
+  }
+
+  private static int await(Process process, Duration longest) {
+    try {
+      if (process.waitFor(longest.toMillis(), TimeUnit.MILLISECONDS)) {
+        return process.exitValue();
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
+    process.descendants().forEach(ProcessHandle::destroyForcibly);
     process.destroyForcibly();
-    return new Result(-1, output);
+    return -1;
   }
 
   /**
@@ -67,23 +93,45 @@ final class SystemProcess {
   }
 
   /**
-   * Whether the process lives and has this text in its command line. The id alone proves nothing:
+   * Whether the process lives and has this file in its command line. The id alone proves nothing:
    * it may belong to somebody else by now, or to a dead process that nobody has collected.
    */
-  static boolean lives(long pid, String commandPart) {
-    return commandLine(pid).filter(line -> line.contains(commandPart)).isPresent();
+  static boolean lives(long pid, Path file) {
+    return arguments(pid).stream().anyMatch(argument -> names(argument, file));
   }
 
-  private static Optional<String> commandLine(long pid) {
-    Path file = Path.of("/proc", Long.toString(pid), "cmdline");
-    if (!Files.isDirectory(Path.of("/proc/self"))) {
-      return ProcessHandle.of(pid).flatMap(process -> process.info().commandLine());
+  /** By whatever path: the process may have been started through a link. */
+  private static boolean names(String argument, Path file) {
+    if (argument.equals(file.toString())) {
+      return true;
     }
     try {
-      return Optional.of(Files.readString(file, StandardCharsets.ISO_8859_1).replace('\0', ' '));
-    } catch (IOException e) {
-      return Optional.empty();
+      return argument.endsWith("/" + file.getFileName())
+          && Files.isSameFile(Path.of(argument), file);
+    } catch (IOException | InvalidPathException e) {
+      return false; // of a directory that is gone, or in an encoding that this JVM cannot write
     }
+  }
+
+  /** The command line from the program on; empty if the process is dead or cannot be seen. */
+  static List<String> arguments(long pid) {
+    if (!Files.isDirectory(Path.of("/proc/self"))) {
+      return ProcessHandle.of(pid).map(SystemProcess::arguments).orElse(List.of());
+    }
+    try {
+      Path file = Path.of("/proc", Long.toString(pid), "cmdline");
+      String line = new String(Files.readAllBytes(file), SYSTEM);
+      return line.isEmpty() ? List.of() : List.of(line.split("\0", -1));
+    } catch (IOException e) {
+      return List.of();
+    }
+  }
+
+  private static List<String> arguments(ProcessHandle process) {
+    List<String> arguments = new ArrayList<>();
+    process.info().command().ifPresent(arguments::add);
+    process.info().arguments().ifPresent(rest -> arguments.addAll(List.of(rest)));
+    return arguments;
   }
 
   static void signal(String name, long pid) throws IOException {

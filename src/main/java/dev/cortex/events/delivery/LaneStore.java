@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Every statement on the lanes of ordered handlers, beside {@link DeliveryStore} and with its
- * rules. How order is kept is described in migrations/engine/V13__lanes.sql. Stateless and
+ * rules. How order is kept is described in migrations/engine/V18__lanes.sql. Stateless and
  * thread-safe.
  */
 public final class LaneStore {

@@ -105,7 +105,7 @@ public final class LowWaterMarks {
   /**
    * The claim through this window was handled and committed.
    *
-   * @param claimed what it returned, maybe nothing
+   * @param claimed what it returned, by priority, maybe nothing
    * @param isFull whether there may be more behind it
    * @param cost how long the claim took
    * @param now {@link System#nanoTime()}
@@ -117,7 +117,7 @@ public final class LowWaterMarks {
       switch (window.kind()) {
         case AHEAD -> {
           if (window.age() == age) {
-            advance(claimed);
+            advance(claimed, isFull);
           }
         }
         case MINI_SWEEP -> {
@@ -200,8 +200,22 @@ public final class LowWaterMarks {
     return marks.values().stream().allMatch(Mark.BEGINNING::equals);
   }
 
+  /**
+   * Behind what was claimed; and, of the priorities that were looked through to their end, to the
+   * moment of the claim, or the dead rows of one that is rarely used would be walked for ever.
+   */
   @GuardedBy("lock")
-  private void advance(List<Delivery> claimed) {
+  private void advance(List<Delivery> claimed, boolean isFull) {
+    if (claimed.isEmpty()) {
+      return;
+    }
+    Mark moment = Mark.at(claimed.get(0).lockedAt(), 0);
+    Priority last = claimed.get(claimed.size() - 1).priority();
+    for (Priority priority : Priority.values()) {
+      if (!isFull || priority.compareTo(last) < 0) {
+        marks.merge(priority, moment, LowWaterMarks::later);
+      }
+    }
     for (Delivery delivery : claimed) {
       marks.merge(delivery.priority(), delivery.mark().next(), LowWaterMarks::later);
     }

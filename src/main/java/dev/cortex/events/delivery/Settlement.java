@@ -55,6 +55,13 @@ public record Settlement(
     return new Settlement("cancel", "cancelled", reason, true, Next.GONE, Duration.ZERO);
   }
 
+  /** The same, but that the process which ran it died of it. A dead delivery stays dead. */
+  public Settlement ofCrash() {
+    return next == Next.DEAD
+        ? this
+        : new Settlement("crash", reason, error, isCharged, next, delay);
+  }
+
   Optional<String> errorIfAny() {
     return error.isEmpty() ? Optional.empty() : Optional.of(error);
   }

@@ -7,7 +7,6 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
@@ -125,11 +124,14 @@ public final class WakeUp {
     if (payload.equals(HANDOVER)) {
       return new Signal(List.of(), true);
     }
-    List<Short> ids =
-        Arrays.stream(payload.split(","))
-            .filter(id -> id.matches("[0-9]{1,5}"))
-            .map(Short::valueOf)
-            .toList();
+    List<Short> ids = new ArrayList<>();
+    for (String id : payload.split(",", -1)) {
+      if (!id.matches("[0-9]{1,5}") || Integer.parseInt(id) > Short.MAX_VALUE) {
+        // Anybody may notify, and anything: to look into every queue is never wrong.
+        return new Signal(List.of(), false);
+      }
+      ids.add(Short.valueOf(id));
+    }
     return new Signal(ids, false);
   }
 

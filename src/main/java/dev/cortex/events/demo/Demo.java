@@ -11,28 +11,31 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.OffsetDateTime;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import javax.sql.DataSource;
 
 /**
- * One run of the main job on a migrated database that nobody else uses. It may be run there again.
+ * One run of the main job on a migrated database that is the demo's own (see {@link #claim}). It
+ * may be run there again.
  *
- * <p>The only class here that sleeps: the fleet's heart beats by its clock.
+ * <p>The fleet's heart beats by this class's clock, so it sleeps between the beats.
  */
 public final class Demo {
   private static final Duration TICK = Duration.ofMillis(200);
   private static final Duration SILENCE = Duration.ofSeconds(2);
-  private static final Duration PATIENCE = Duration.ofSeconds(30);
+  private static final Duration PATIENCE = Duration.ofMinutes(2);
   private static final int TASKS_PER_TICK = 6;
 
-  /** Enough to keep every slot busy for longer than it takes to kill a process. */
+  /** Enough for every slot of every worker. */
   private static final int BURST = 600;
 
   /**
    * How a run is to be.
    *
    * @param database as the owner; two connections are used
-   * @param worker the command that runs a worker on it, with {@link DemoHandlers} too
+   * @param worker the command that runs a worker on it, with {@link DemoHandlers} too, until its
+   *     input ends
    * @param directory for the sample archive and the workers' logs
    * @param length how long the fleet is simulated, at least 6 seconds
    */
@@ -52,6 +55,7 @@ public final class Demo {
   private final Ledger ledger = new Ledger();
   private final SimulatedFleet fleet;
   private final OffsetDateTime start;
+  private DemoResult.Kill killed = new DemoResult.Kill("no worker", 0);
   private final long begin = System.nanoTime();
 
   private Demo(
@@ -65,9 +69,25 @@ public final class Demo {
     this.audience = audience;
     this.store = new DemoStore(connection);
     this.workers = workers;
-    store.prepare();
     this.start = store.now();
     this.fleet = new SimulatedFleet(emitter, ledger, "demo-" + start.toEpochSecond());
+  }
+
+  /**
+   * Makes an empty database, migrated or not yet, the demo's own. What is done to a database in a
+   * demo is nothing for real data, so one that holds anything else is left as it is.
+   *
+   * @return a table that is not of the demo; empty if the database is the demo's now
+   */
+  public static Optional<String> claim(DataSource database) throws SQLException {
+    try (Connection connection = database.getConnection()) {
+      DemoStore store = new DemoStore(connection);
+      Optional<String> foreign = store.foreignTable();
+      if (foreign.isEmpty()) {
+        store.prepare();
+      }
+      return foreign;
+    }
   }
 
   /** Runs it from the first act to the last, and asks the database what became of it. */
@@ -84,12 +104,12 @@ public final class Demo {
   private DemoResult run() throws SQLException, IOException, InterruptedException {
     ImportSummary imported = importArchive();
     String doomed = startWorkers();
-    Duration staleAfter = store.setStaleAfter(SILENCE);
+    store.setStaleAfter(SILENCE);
     try {
       simulateFleet(doomed);
       awaitDrained();
     } finally {
-      store.setStaleAfter(staleAfter);
+      store.resetStaleAfter();
     }
     boolean isNoneEnded = workers.ended().isEmpty();
     boolean inOrder = workers.stop() && isNoneEnded;
@@ -99,9 +119,10 @@ public final class Demo {
         store.handlers(start),
         store.events(start, ledger),
         store.effects(start),
-        doomed,
+        killed,
         inOrder,
-        store.staleAlert(start),
+        store.alerts(start),
+        store.chores(start),
         Duration.ofNanos(System.nanoTime() - begin),
         plan.directory().resolve("logs"));
   }
@@ -128,8 +149,15 @@ public final class Demo {
       throws SQLException, IOException, InterruptedException {
     long deadline = System.nanoTime() + PATIENCE.toNanos();
     while (store.workersThatLive(names, start) < names.size()) {
-      if (System.nanoTime() > deadline || !workers.ended().isEmpty()) {
-        throw new IOException("a worker did not start; see " + plan.directory().resolve("logs"));
+      for (String ended : workers.ended()) {
+        throw new IOException(ended + " ended: " + workers.lastWords(ended));
+      }
+      if (System.nanoTime() > deadline) {
+        throw new IOException(
+            "a worker did not start within "
+                + PATIENCE.toSeconds()
+                + " s; see "
+                + plan.directory().resolve("logs"));
       }
       TimeUnit.MILLISECONDS.sleep(50);
     }
@@ -174,12 +202,29 @@ public final class Demo {
   }
 
   private void killAtWork(String doomed) throws SQLException, IOException, InterruptedException {
-    fleet.doTasks(BURST);
-    TimeUnit.MILLISECONDS.sleep(150); // by now it holds a batch
-    long pid = workers.kill(doomed);
+    long pid;
+    store.holdEffects();
+    try {
+      fleet.doTasks(BURST);
+      killed = new DemoResult.Kill(doomed, awaitInHands(doomed));
+      pid = workers.kill(doomed);
+    } finally {
+      store.releaseEffects();
+    }
     audience.step(
-        "killed %s (process %d) with -9 amid %d tasks; started %s instead"
-            .formatted(doomed, pid, BURST, workers.start()));
+        "killed %s (process %d) with -9, with %d deliveries in its hands; started %s instead"
+            .formatted(doomed, pid, killed.deliveries(), workers.start()));
+  }
+
+  /** The deliveries of the batch that the worker is in the middle of, and does not get out of. */
+  private long awaitInHands(String worker) throws SQLException, InterruptedException {
+    long deadline = System.nanoTime() + PATIENCE.toNanos();
+    long inHands = store.deliveriesInHands(worker, start);
+    while (inHands == 0 && System.nanoTime() < deadline) {
+      TimeUnit.MILLISECONDS.sleep(50);
+      inHands = store.deliveriesInHands(worker, start);
+    }
+    return inHands;
   }
 
   private DemoProgress show() throws SQLException {

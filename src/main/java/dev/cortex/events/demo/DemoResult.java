@@ -1,8 +1,10 @@
 package dev.cortex.events.demo;
 
+import dev.cortex.events.fleet.SampleArchive;
 import dev.cortex.events.outbox.ImportSummary;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -12,9 +14,10 @@ import java.util.List;
  * @param handlers what became of the deliveries, by handler
  * @param events what became of the events
  * @param effects what became of the counted handler's effects
- * @param killed the worker that was killed
+ * @param killed the worker that was killed, and amid what
  * @param workersEndedInOrder every other worker ended with status 0
- * @param alertId the alert about the silent worker; empty where there is none
+ * @param alerts what was told of silent workers
+ * @param chores what else was asked for
  * @param duration of the whole
  * @param logs where the workers' logs are
  */
@@ -23,9 +26,10 @@ public record DemoResult(
     List<HandlerTally> handlers,
     EventTally events,
     EffectTally effects,
-    String killed,
+    Kill killed,
     boolean workersEndedInOrder,
-    String alertId,
+    AlertTally alerts,
+    ChoreTally chores,
     Duration duration,
     Path logs) {
 
@@ -74,6 +78,37 @@ public record DemoResult(
    */
   public record EffectTally(long made, long missing, long doubled) {}
 
+  /**
+   * A kill with SIGKILL.
+   *
+   * @param worker whom
+   * @param deliveries what it was in the middle of
+   */
+  public record Kill(String worker, long deliveries) {}
+
+  /**
+   * The alerts about silent workers. It takes one that seems silent for one: on a machine that
+   * stands still for a while more workers than the one that falls silent may be told of.
+   *
+   * @param ids public ids of the alerts, in order
+   * @param silences how often a worker fell silent
+   * @param untold silences without an alert
+   * @param repeated alerts of a silence that was told of already, or that never was
+   */
+  public record AlertTally(List<String> ids, long silences, long untold, long repeated) {
+    public AlertTally {
+      ids = List.copyOf(ids);
+    }
+  }
+
+  /**
+   * What was asked for once, or twice where once is promised.
+   *
+   * @param learningCycles that have run
+   * @param cleanups that have completed
+   */
+  public record ChoreTally(long learningCycles, long cleanups) {}
+
   public DemoResult {
     handlers = List.copyOf(handlers);
   }
@@ -97,12 +132,41 @@ public record DemoResult(
     return handlers.stream().mapToLong(HandlerTally::stuck).sum();
   }
 
+  /** Attempts that failed and were tried again. */
+  public long retried() {
+    return handlers.stream().mapToLong(HandlerTally::retried).sum();
+  }
+
   /** Whether everything is as it was promised. */
   public boolean isAsPromised() {
-    return lost() == 0
-        && duplicated() == 0
-        && stuck() == 0
-        && workersEndedInOrder
-        && !alertId.isEmpty();
+    return broken().isEmpty();
+  }
+
+  /** Each promise that was not kept, in a few words. */
+  public List<String> broken() {
+    List<String> broken = new ArrayList<>();
+    tell(broken, lost() > 0, "lost: " + lost());
+    tell(broken, duplicated() > 0, "duplicated: " + duplicated());
+    tell(broken, stuck() > 0, "stuck: " + stuck());
+    tell(broken, retried() == 0, "nothing was retried");
+    tell(broken, killed.deliveries() == 0, "the worker that was killed was idle");
+    tell(broken, !workersEndedInOrder, "a worker did not end in order");
+    tell(broken, alerts.silences() == 0, "no worker fell silent");
+    tell(broken, alerts.untold() > 0, "silent workers without an alert: " + alerts.untold());
+    tell(broken, alerts.repeated() > 0, "alerts too many: " + alerts.repeated());
+    tell(broken, chores.learningCycles() != 1, "learning cycles: " + chores.learningCycles());
+    tell(broken, chores.cleanups() != 1, "clean-ups: " + chores.cleanups());
+    tell(
+        broken,
+        imported.accepted() + imported.duplicate() != SampleArchive.EVENTS
+            || imported.quarantinedInAll() != SampleArchive.DEFECTS,
+        "the sample archive was not imported as a whole");
+    return broken;
+  }
+
+  private static void tell(List<String> broken, boolean isBroken, String promise) {
+    if (isBroken) {
+      broken.add(promise);
+    }
   }
 }

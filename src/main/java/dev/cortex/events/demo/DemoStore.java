@@ -1,5 +1,7 @@
 package dev.cortex.events.demo;
 
+import dev.cortex.events.demo.DemoResult.AlertTally;
+import dev.cortex.events.demo.DemoResult.ChoreTally;
 import dev.cortex.events.demo.DemoResult.EffectTally;
 import dev.cortex.events.demo.DemoResult.EventTally;
 import dev.cortex.events.demo.DemoResult.HandlerTally;
@@ -13,9 +15,27 @@ import java.time.Duration;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** What the demo asks of the database: the views of the engine and of the fleet. */
 final class DemoStore {
+  /**
+   * At most one row: a table that others made, in a database that is not the demo's. One is the
+   * demo's from {@link #PREPARE} on.
+   */
+  private static final String FOREIGN_TABLE =
+      """
+      select n.nspname || '.' || c.relname
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+       where to_regclass('demo.effects') is null
+         and c.relkind in ('r', 'p', 'f', 'm')
+         and n.nspname <> 'information_schema'
+         and n.nspname not like 'pg\\_%'
+       order by c.oid
+       limit 1
+      """;
+
   /** Kept from run to run, as everything in this database. */
   private static final String PREPARE =
       """
@@ -27,15 +47,18 @@ final class DemoStore {
       );
       """;
 
-  /** One row: where the queue stands. Parameter: beginning of the run. */
+  /** One row: where this run stands. Parameter: its beginning. */
   private static final String PROGRESS =
       """
-      select (select count(*) from cortex.attempts a where a.event_at >= ? and a.outcome = 'done') as handled,
-             coalesce(sum(q.available + q.running), 0) as waiting,
-             coalesce(sum(q.retrying + q.scheduled), 0) as retrying,
-             coalesce(sum(q.dead), 0) as dead,
+      select a.handled, a.dead, q.waiting, q.retrying,
              (select count(*) from fleet.workers w where w.health = 'stale') as silent
-        from cortex.queue_status q
+        from (select count(*) filter (where outcome = 'done') as handled,
+                     count(*) filter (where outcome = 'dead') as dead
+                from cortex.attempts
+               where event_at >= ?) a,
+             (select coalesce(sum(available + running), 0) as waiting,
+                     coalesce(sum(retrying + scheduled), 0) as retrying
+                from cortex.queue_status) q
       """;
 
   /**
@@ -103,7 +126,10 @@ final class DemoStore {
         select l.event_id from cortex.event_log l where l.received_at >= ? and not l.log_only)
       """;
 
-  /** Parameters: the handler, beginning. */
+  /**
+   * The effects of this run's events only: what a run that was killed has left is handled in the
+   * next one. Parameters: the handler, beginning, twice.
+   */
   private static final String EFFECTS =
       """
       with done as (
@@ -113,13 +139,77 @@ final class DemoStore {
            and a.event_at >= ?
          group by a.event_id
       ), made as (
-        select e.event_id, count(*) as effects from demo.effects e where e.made_at >= ? group by e.event_id
+        select e.event_id, count(*) as effects
+          from demo.effects e
+         where e.event_id in (select l.event_id from cortex.event_log l where l.received_at >= ?)
+         group by e.event_id
       )
       select coalesce(sum(m.effects), 0) as made,
              count(*) filter (where d.done > 0 and m.effects is null) as missing,
              count(*) filter (where m.effects > 1 or (m.effects > 0 and coalesce(d.done, 0) = 0)) as doubled
         from done d
         full join made m on m.event_id = d.event_id
+      """;
+
+  /**
+   * The deliveries of counted effects that a worker is in the middle of. A slot is shown a little
+   * longer than its batch lasts; of one that has ended, something is done. Parameters: the worker,
+   * beginning, the handler, twice.
+   */
+  private static final String IN_HANDS =
+      """
+      select coalesce(sum(cardinality(s.events)), 0)
+        from cortex.slots s
+        join cortex.workers w on w.worker_id = s.worker_id
+        join cortex.handlers h on h.handler_id = s.handler_id
+       where w.name = ?
+         and w.started_at >= ?
+         and h.name = ?
+         and not exists (
+               select from cortex.audit a
+                where a.event = any (s.events) and a.handler = ? and a.outcome = 'done')
+      """;
+
+  /**
+   * One row: silences against the alerts that name them, by worker. Parameter, twice: beginning.
+   */
+  private static final String ALERTS =
+      """
+      with alerts as (
+        select e.event_id, e.received_at, e.payload
+          from cortex.event_log e
+         where e.type = 'system.health_alert'
+           and e.payload ->> 'alert_type' = 'stale_workers'
+           and e.received_at >= ?
+           and not e.log_only  -- the archive's tells of workers of its own time
+      ), told as (
+        select w.worker_id, count(*) as n
+          from alerts a
+         cross join lateral jsonb_array_elements_text(a.payload -> 'workers') w(worker_id)
+         group by w.worker_id
+      ), silent as (
+        select s.worker_id, count(*) as n from fleet.stale_episodes s where s.opened_at >= ? group by s.worker_id
+      )
+      select (select coalesce(array_agg(a.event_id order by a.received_at), '{}') from alerts a) as ids,
+             coalesce(sum(s.n), 0) as silences,
+             coalesce(sum(greatest(coalesce(s.n, 0) - coalesce(t.n, 0), 0)), 0) as untold,
+             coalesce(sum(greatest(coalesce(t.n, 0) - coalesce(s.n, 0), 0)), 0) as repeated
+        from silent s
+        full join told t on t.worker_id = s.worker_id
+      """;
+
+  /** One row: of what the demo asked for, not a schedule. Parameter, twice: beginning. */
+  private static final String CHORES =
+      """
+      select (select count(*)
+                from fleet.learning_cycles c
+               where c.started_at >= ? and c.requested_by = 'demo') as learning_cycles,
+             (select count(*)
+                from fleet.system_events e
+                join fleet.system_events request on request.event_id = e.causation_id
+               where e.type = 'system.cleanup_completed'
+                 and e.received_at >= ?
+                 and request.source = 'demo') as cleanups
       """;
 
   private final Connection connection;
@@ -131,10 +221,16 @@ final class DemoStore {
     this.connection = connection;
   }
 
-  void prepare() throws SQLException {
-    try (Statement statement = connection.createStatement()) {
-      statement.execute(PREPARE);
+  /** Empty where there is none, or where the database is the demo's. */
+  Optional<String> foreignTable() throws SQLException {
+    try (PreparedStatement statement = bound(FOREIGN_TABLE);
+        ResultSet row = statement.executeQuery()) {
+      return row.next() ? Optional.of(row.getString(1)) : Optional.empty();
     }
+  }
+
+  void prepare() throws SQLException {
+    run(PREPARE);
   }
 
   OffsetDateTime now() throws SQLException {
@@ -150,19 +246,38 @@ final class DemoStore {
         row -> row.getString(1));
   }
 
-  /** Sets how long a worker may be silent; how long it was until then. */
-  Duration setStaleAfter(Duration staleAfter) throws SQLException {
-    Duration before =
-        one(
-            "select extract(epoch from stale_after)::bigint from fleet.settings",
-            row -> Duration.ofSeconds(row.getLong(1)));
+  /** Sets how long a worker may be silent. */
+  void setStaleAfter(Duration staleAfter) throws SQLException {
     try (PreparedStatement statement =
         connection.prepareStatement(
             "update fleet.settings set stale_after = make_interval(secs => ?)")) {
       statement.setLong(1, staleAfter.toSeconds());
       statement.executeUpdate();
     }
-    return before;
+  }
+
+  /** To what it is from the start; what it was before this run, a demo that was killed has set. */
+  void resetStaleAfter() throws SQLException {
+    run("update fleet.settings set stale_after = default");
+  }
+
+  /**
+   * Lets nobody make an effect until {@link #releaseEffects}, when those who are about to have
+   * ended: whoever is in the middle of a batch then waits there.
+   */
+  void holdEffects() throws SQLException {
+    connection.setAutoCommit(false);
+    run("lock table demo.effects in share row exclusive mode");
+  }
+
+  void releaseEffects() throws SQLException {
+    connection.rollback();
+    connection.setAutoCommit(true);
+  }
+
+  long deliveriesInHands(String worker, OffsetDateTime since) throws SQLException {
+    return one(
+        IN_HANDS, row -> row.getLong(1), worker, since, DemoHandlers.NAME, DemoHandlers.NAME);
   }
 
   /** How many of these workers are at work. */
@@ -178,15 +293,24 @@ final class DemoStore {
         names);
   }
 
-  /** The alert that told of a silent worker; empty if none did. */
-  String staleAlert(OffsetDateTime since) throws SQLException {
+  AlertTally alerts(OffsetDateTime since) throws SQLException {
     return one(
-        """
-        select coalesce(max(e.event_id), '')
-          from fleet.system_events e
-         where e.type = 'system.health_alert' and e.alert_type = 'stale_workers' and e.received_at >= ?
-        """,
-        row -> row.getString(1),
+        ALERTS,
+        row ->
+            new AlertTally(
+                List.of((String[]) row.getArray("ids").getArray()),
+                row.getLong("silences"),
+                row.getLong("untold"),
+                row.getLong("repeated")),
+        since,
+        since);
+  }
+
+  ChoreTally chores(OffsetDateTime since) throws SQLException {
+    return one(
+        CHORES,
+        row -> new ChoreTally(row.getLong("learning_cycles"), row.getLong("cleanups")),
+        since,
         since);
   }
 
@@ -253,6 +377,12 @@ final class DemoStore {
         DemoHandlers.NAME,
         since,
         since);
+  }
+
+  private void run(String sql) throws SQLException {
+    try (Statement statement = connection.createStatement()) {
+      statement.execute(sql);
+    }
   }
 
   private interface Reading<T> {

@@ -9,7 +9,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
-/** The worker processes of the demo, each with a log file of its own. */
+/**
+ * The worker processes of the demo, each with a log file of its own. Their standard input is a pipe
+ * from here: whatever this process dies of, it ends, and with it the workers.
+ */
 final class DemoWorkers implements AutoCloseable {
   private static final long PATIENCE_SECONDS = 30;
 
@@ -19,7 +22,7 @@ final class DemoWorkers implements AutoCloseable {
   private int started;
 
   /**
-   * @param command runs a worker; its name is added
+   * @param command runs a worker until its input ends; its name is added
    * @param logs where their logs go
    */
   DemoWorkers(List<String> command, Path logs) throws IOException {
@@ -66,13 +69,22 @@ final class DemoWorkers implements AutoCloseable {
         .toList();
   }
 
+  /** The last line of its log. */
+  String lastWords(String name) throws IOException {
+    List<String> lines = Files.readAllLines(logs.resolve(name + ".log"));
+    return lines.isEmpty() ? "it said nothing" : lines.get(lines.size() - 1);
+  }
+
   int alive() {
     return (int) running.values().stream().filter(Process::isAlive).count();
   }
 
-  /** SIGTERM to all; whether every one of them ended in order. */
+  /**
+   * SIGTERM to all; whether every one of them ended in order. By their handles, since a process's
+   * own method ends its input too.
+   */
   boolean stop() throws InterruptedException {
-    running.values().forEach(Process::destroy);
+    running.values().forEach(process -> process.toHandle().destroy());
     boolean inOrder = true;
     for (Process process : running.values()) {
       inOrder &= process.waitFor(PATIENCE_SECONDS, TimeUnit.SECONDS) && process.exitValue() == 0;

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 
 /**
@@ -132,13 +133,11 @@ final class SimulatedFleet {
   }
 
   /** Every 11th task's handler fails once or twice, every 97th's for good. */
-  private static java.util.Optional<String> failures(int task) {
+  private static Optional<String> failures(int task) {
     if (task % 97 == 0) {
-      return java.util.Optional.of(Integer.toString(DemoHandlers.MAX_ATTEMPTS));
+      return Optional.of(Integer.toString(DemoHandlers.MAX_ATTEMPTS));
     }
-    return task % 11 == 0
-        ? java.util.Optional.of(Integer.toString(1 + task % 2))
-        : java.util.Optional.empty();
+    return task % 11 == 0 ? Optional.of(Integer.toString(1 + task % 2)) : Optional.empty();
   }
 
   private static EventDraft ofTask(String type, String source, String id, Json payload) {

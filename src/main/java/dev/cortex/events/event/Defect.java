@@ -4,7 +4,7 @@ import java.util.Locale;
 
 /**
  * What is wrong with an event that is refused. The words are a closed set: they stand in the
- * quarantine, in JSON errors and in the labels of metrics.
+ * quarantine and in the summary of an import.
  */
 public enum Defect {
   /** Its bytes are not UTF-8. */

@@ -1,18 +1,15 @@
 package dev.cortex.events.event;
 
-import java.util.Locale;
-
 /**
  * What kind of failure a {@link CortexException} reports. The code decides the exit status of the
- * command line (the numbers of {@code sysexits.h}), the {@code code} of a JSON error and the label
- * of a metric.
+ * command line: the numbers of {@code sysexits.h}.
  */
 public enum ErrorCode {
   /** The caller asked in a way that cannot be understood. */
   USAGE(64),
   /** The caller's data break a rule. */
   INVALID_DATA(65),
-  /** What the caller named does not exist. */
+  /** What the caller named does not exist, or is an input that cannot be read. */
   NOT_FOUND(66),
   /** A service that is needed, the database first of all, cannot be reached or started. */
   UNAVAILABLE(69),
@@ -20,7 +17,7 @@ public enum ErrorCode {
   SOFTWARE(70),
   /** Failed now, for a reason that passes: the same call may succeed later. */
   TEMPORARY(75),
-  /** The role that asked may not do this. */
+  /** The role that asked may not do this, or the user may not open the file. */
   NOT_PERMITTED(77),
   /** The installation is not fit to run: a setting, a role or the schema's version is wrong. */
   CONFIGURATION(78);
@@ -34,10 +31,5 @@ public enum ErrorCode {
   /** The exit status of a process that ends with this failure. */
   public int exitStatus() {
     return exitStatus;
-  }
-
-  /** The name for JSON errors and metric labels, such as {@code not_found}. */
-  public String label() {
-    return name().toLowerCase(Locale.ROOT);
   }
 }

@@ -5,12 +5,13 @@ import java.util.Comparator;
 import java.util.Optional;
 
 /** Which of some known words is spelled most like a given one, by Levenshtein distance. */
-final class NearestWord {
+public final class NearestWord {
   private static final int LOOKED_AT = 64;
 
   private NearestWord() {}
 
-  static Optional<String> to(String given, Collection<String> known) {
+  /** The nearest one, or none if none is near. */
+  public static Optional<String> to(String given, Collection<String> known) {
     String word = given.substring(0, Math.min(given.length(), LOOKED_AT));
     int limit = Math.max(3, word.length() / 3);
     return known.stream()

@@ -1,47 +1,36 @@
 package dev.cortex.events.fleet;
 
-import dev.cortex.events.event.InvalidEventException;
-import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerDefinition;
-import dev.cortex.events.handler.Outcome;
 import java.time.Duration;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** The handlers of the fleet, for a worker to run. */
 public final class FleetHandlers {
   private FleetHandlers() {}
 
-  /** All of them. They need the schema {@code fleet}. */
+  /** All of them. A worker with them starts only on a schema {@code fleet} that is new enough. */
   public static List<HandlerDefinition> all() {
-    return List.of(
-        HandlerDefinition.batch(WorkerHealth.NAME, new WorkerHealth())
-            .on("worker.started", "worker.heartbeat", "worker.completed", "worker.failed"),
-        HandlerDefinition.oneByOne("stale-workers", strictly(new StaleWorkers()))
-            .on("worker.stale_check_requested")
-            .withMaxBatch(1),
-        HandlerDefinition.batch("health-alerts", new HealthAlerts()).on("system.health_alert"),
-        HandlerDefinition.batch("task-outcomes", new TaskOutcomes())
-            .on("task.completed", "task.failed"),
-        HandlerDefinition.oneByOne("learning-cycle", strictly(new LearningCycle()))
-            .on("learning.cycle_requested")
-            .withMaxBatch(1)
-            .withTimeBudget(Duration.ofMinutes(5)),
-        HandlerDefinition.batch("learned-patterns", new LearnedPatterns())
-            .on("learning.pattern_detected"),
-        HandlerDefinition.oneByOne("cleanup", strictly(new Cleanup()))
-            .on("system.cleanup_needed")
-            .withMaxBatch(1)
-            .withTimeBudget(Duration.ofMinutes(5)));
-  }
-
-  /** What breaks a rule now will break it at every attempt: dead at once. */
-  private static EventHandler strictly(EventHandler handler) {
-    return (event, context) -> {
-      try {
-        return handler.handle(event, context);
-      } catch (InvalidEventException e) {
-        return Outcome.dead(String.valueOf(e.getMessage()));
-      }
-    };
+    return Stream.of(
+            HandlerDefinition.batch(WorkerHealth.NAME, new WorkerHealth())
+                .on("worker.started", "worker.heartbeat", "worker.completed", "worker.failed"),
+            HandlerDefinition.oneByOne("stale-workers", new StaleWorkers())
+                .on("worker.stale_check_requested")
+                .withMaxBatch(1),
+            HandlerDefinition.batch("health-alerts", new HealthAlerts()).on("system.health_alert"),
+            HandlerDefinition.batch("task-outcomes", new TaskOutcomes())
+                .on("task.completed", "task.failed"),
+            HandlerDefinition.oneByOne("learning-cycle", new LearningCycle())
+                .on("learning.cycle_requested")
+                .withMaxBatch(1)
+                .withTimeBudget(Duration.ofMinutes(5)),
+            HandlerDefinition.batch("learned-patterns", new LearnedPatterns())
+                .on("learning.pattern_detected"),
+            HandlerDefinition.oneByOne("cleanup", new Cleanup())
+                .on("system.cleanup_needed")
+                .withMaxBatch(1)
+                .withTimeBudget(Duration.ofMinutes(5)))
+        .map(handler -> handler.withRequirement(FleetSchema::require))
+        .toList();
   }
 }

@@ -15,6 +15,12 @@ import java.util.List;
  * archives and some lines that are no events.
  */
 public final class SampleArchive {
+  /** How many events are in it. */
+  public static final int EVENTS = 56;
+
+  /** How many lines are in it that are no events. */
+  public static final int DEFECTS = 3;
+
   private static final String ROOT = "sample-archive/";
   private static final String LIST = "files.txt";
 

@@ -24,7 +24,9 @@ import java.util.regex.Pattern;
  * @param maxBatch the most events in one transaction, 1 to 10,000; the engine takes fewer where
  *     they take long or clash
  * @param timeBudget how long one transaction may run before its connection is cut: a batch is tried
- *     again with fewer events, a single event is charged with the reason {@code time_budget}
+ *     again with fewer events, a single event is charged with the reason {@code time_budget}; at
+ *     most a day. The server ends what twice the budget has not ended
+ * @param requirement what it needs of the database; a worker starts only where it is met
  * @param order the order of its events; empty: none
  */
 public record HandlerDefinition(
@@ -34,11 +36,15 @@ public record HandlerDefinition(
     RetryPolicy retry,
     int maxBatch,
     Duration timeBudget,
+    Requirement requirement,
     Optional<Order> order) {
 
+  private static final Requirement NOTHING = connection -> {};
+
+  private static final Duration LONGEST_BUDGET = Duration.ofDays(1);
   private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
   private static final Pattern PATTERN =
-      Pattern.compile("([a-z][a-z0-9_]*\\.)*([a-z][a-z0-9_]*|\\*)");
+      Pattern.compile("\\*|[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*(\\.\\*)?");
 
   /** The code of a handler, in one of its two shapes. */
   public sealed interface Work {
@@ -79,8 +85,9 @@ public record HandlerDefinition(
     if (maxBatch < 1 || maxBatch > 10_000) {
       throw new IllegalArgumentException("maxBatch must be 1 to 10,000, was " + maxBatch);
     }
-    if (timeBudget.isNegative() || timeBudget.isZero()) {
-      throw new IllegalArgumentException("timeBudget must be positive, was " + timeBudget);
+    if (timeBudget.toMillis() < 1 || timeBudget.compareTo(LONGEST_BUDGET) > 0) {
+      throw new IllegalArgumentException(
+          "timeBudget must be 1 millisecond to 1 day, was " + timeBudget);
     }
     patterns = Collections.unmodifiableSet(new TreeSet<>(patterns));
   }
@@ -94,6 +101,7 @@ public record HandlerDefinition(
         RetryPolicy.defaults(),
         100,
         Duration.ofSeconds(30),
+        NOTHING,
         Optional.empty());
   }
 
@@ -106,6 +114,7 @@ public record HandlerDefinition(
         RetryPolicy.defaults(),
         1_000,
         Duration.ofSeconds(30),
+        NOTHING,
         Optional.empty());
   }
 
@@ -113,19 +122,27 @@ public record HandlerDefinition(
   public HandlerDefinition on(String... patterns) {
     Set<String> all = new TreeSet<>(this.patterns);
     Collections.addAll(all, patterns);
-    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, order);
+    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withRetry(RetryPolicy retry) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, order);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withMaxBatch(int maxBatch) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, order);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withTimeBudget(Duration timeBudget) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, order);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+  }
+
+  public HandlerDefinition withRequirement(Requirement requirement) {
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   /** Handles the events of one key one after the other: {@link Order#byKey()}. */
@@ -136,6 +153,6 @@ public record HandlerDefinition(
   /** Handles the events of one key one after the other. */
   public HandlerDefinition ordered(Order order) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, Optional.of(order));
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, Optional.of(order));
   }
 }

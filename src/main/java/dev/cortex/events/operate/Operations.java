@@ -132,6 +132,11 @@ public final class Operations {
     return questions.blockedKeys(limit);
   }
 
+  /** Whether the log has an event with this public id. */
+  public boolean isRecorded(String eventId) {
+    return questions.isRecorded(eventId);
+  }
+
   /** The deliveries of an event, open and finished; empty when there is no such event. */
   public List<DeliveryStatus> deliveries(String eventId) {
     return questions.deliveries(eventId);

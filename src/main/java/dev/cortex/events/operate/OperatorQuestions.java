@@ -150,6 +150,17 @@ final class OperatorQuestions {
         columns.optional("error"));
   }
 
+  boolean isRecorded(String eventId) {
+    return database.ask(
+        "event",
+        handle ->
+            handle
+                .createQuery("select exists (select from cortex.locate_event(:eventId))")
+                .bind("eventId", eventId)
+                .mapTo(Boolean.class)
+                .one());
+  }
+
   List<DeliveryStatus> deliveries(String eventId) {
     return database.ask(
         "deliveries",

@@ -1,7 +1,7 @@
 package dev.cortex.events.outbox;
 
 import dev.cortex.events.event.CortexException;
-import dev.cortex.events.event.ErrorCode;
+import dev.cortex.events.event.FileFault;
 import java.io.IOException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -17,10 +17,10 @@ public final class ImportFailedException extends CortexException {
 
   ImportFailedException(Path path, IOException cause) {
     super(
-        cause instanceof NoSuchFileException ? ErrorCode.NOT_FOUND : ErrorCode.UNAVAILABLE,
+        FileFault.of(cause).codeOfInput(),
         cause instanceof NoSuchFileException
             ? "import: " + path + " must exist"
-            : "import: " + path + " must be readable",
+            : "import: " + path + " must be readable: " + FileFault.of(cause).reason(),
         cause);
     this.path = path;
   }

@@ -13,6 +13,9 @@ public sealed interface EngineEvent {
   /** A worker process has ended in order; what it held is finished or given back. */
   record WorkerStopped(int workerId, String name) implements EngineEvent {}
 
+  /** No known type matches a pattern of a handler: a slip, or a type that is still to come. */
+  record PatternUnmatched(String handler, String pattern) implements EngineEvent {}
+
   /** Another worker process ended without a goodbye; its deliveries are free again. */
   record WorkerVanished(int workerId) implements EngineEvent {}
 

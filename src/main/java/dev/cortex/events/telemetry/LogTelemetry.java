@@ -33,6 +33,10 @@ final class LogTelemetry implements Telemetry {
     }
   }
 
+  static void failed(EngineEvent event, Throwable error) {
+    LOG.error("telemetry_failed event={}", event.getClass().getSimpleName(), error);
+  }
+
   private static void settled(EngineEvent.AttemptSettled attempt) {
     boolean isDead = attempt.outcome().equals("dead");
     LOG.atLevel(isDead ? org.slf4j.event.Level.WARN : org.slf4j.event.Level.DEBUG)
@@ -55,6 +59,11 @@ final class LogTelemetry implements Telemetry {
           worker.handlers());
     } else if (event instanceof EngineEvent.WorkerStopped worker) {
       LOG.info("worker_stopped worker_id={} name={}", worker.workerId(), worker.name());
+    } else if (event instanceof EngineEvent.PatternUnmatched unmatched) {
+      LOG.warn(
+          "pattern_unmatched handler={} pattern={}: no known type matches it",
+          unmatched.handler(),
+          unmatched.pattern());
     } else if (event instanceof EngineEvent.WorkerVanished worker) {
       LOG.warn("worker_vanished worker_id={}", worker.workerId());
     } else if (event instanceof EngineEvent.DatabaseLost lost) {

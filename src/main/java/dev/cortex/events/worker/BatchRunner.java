@@ -12,6 +12,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import javax.sql.DataSource;
 
@@ -26,16 +27,23 @@ final class BatchRunner {
   private final DataSource pool;
   private final DeliveryStore store;
   private final HandlerCall call;
+  private final Caution caution;
   private final SoloRunner solo;
   private final Telemetry telemetry;
   private final int workerId;
 
   BatchRunner(
-      DataSource pool, DeliveryStore store, HandlerCall call, Telemetry telemetry, int workerId) {
+      DataSource pool,
+      DeliveryStore store,
+      HandlerCall call,
+      Caution caution,
+      Telemetry telemetry,
+      int workerId) {
     this.pool = pool;
     this.store = store;
     this.call = call;
-    this.solo = new SoloRunner(store, call, telemetry, workerId);
+    this.caution = caution;
+    this.solo = new SoloRunner(store, call, caution, telemetry, workerId);
     this.telemetry = telemetry;
     this.workerId = workerId;
   }
@@ -46,7 +54,8 @@ final class BatchRunner {
    * @param onClaim told what the claim found, before it is run
    * @throws SQLException when the database is at fault; whatever was claimed is free again
    */
-  void run(HandlerQueue queue, Slot slot, Consumer<Found> onClaim) throws SQLException {
+  void run(HandlerQueue queue, Slot slot, Consumer<Found> onClaim)
+      throws SQLException, InterruptedException {
     try (Connection connection = pool.getConnection()) {
       connection.setAutoCommit(false);
       long start = System.nanoTime();
@@ -87,27 +96,59 @@ final class BatchRunner {
    * @return whether this very transaction committed, with all of it finished or settled
    */
   boolean handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
-      throws SQLException {
+      throws SQLException, InterruptedException {
     queue.batchSize().weighed(claimed.size(), weight(claimed));
-    slot.begin(queue, claimed, connection);
+    List<Delivery> alone = alone(connection, queue, claimed);
+    AtomicBoolean isCommitted = new AtomicBoolean();
     try {
-      if (claimed.size() == 1) {
-        return solo.runLocked(connection, queue, claimed.get(0));
-      } else if (handleTogether(connection, queue, claimed)) {
-        return true;
+      if (alone.isEmpty()) {
+        caution.beside(() -> isCommitted.set(runBatch(connection, queue, slot, claimed)));
+      } else {
+        queue.marks().givenBack(claimed);
+        connection.rollback();
+        for (Delivery suspect : alone) {
+          caution.alone(
+              slot,
+              () -> slot.begin(queue, List.of(suspect), connection),
+              () -> solo.run(connection, queue, suspect));
+        }
       }
-      connection.rollback();
-      for (Delivery delivery : claimed) {
-        slot.begin(queue, List.of(delivery), connection);
-        solo.run(connection, queue, delivery);
-      }
-      return false;
-    } catch (SQLException | RuntimeException e) {
+      return isCommitted.get();
+    } catch (SQLException | RuntimeException | InterruptedException e) {
       queue.marks().givenBack(claimed);
       throw e;
     } finally {
       slot.end();
     }
+  }
+
+  /**
+   * The suspects; and all that was claimed in a lane with one, since it may be what a suspect waits
+   * for.
+   */
+  private List<Delivery> alone(Connection connection, HandlerQueue queue, List<Delivery> claimed)
+      throws SQLException {
+    List<Delivery> suspects = caution.suspects(connection, queue, claimed);
+    return suspects.isEmpty() || queue.lanes().isEmpty() ? suspects : claimed;
+  }
+
+  private boolean runBatch(
+      Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+      throws SQLException {
+    slot.begin(queue, claimed, connection);
+    caution.show(slot);
+    if (claimed.size() == 1) {
+      return solo.runLocked(connection, queue, claimed.get(0));
+    } else if (handleTogether(connection, queue, claimed)) {
+      return true;
+    }
+    connection.rollback();
+    for (Delivery delivery : claimed) {
+      slot.begin(queue, List.of(delivery), connection);
+      caution.show(slot);
+      solo.run(connection, queue, delivery);
+    }
+    return false;
   }
 
   /**

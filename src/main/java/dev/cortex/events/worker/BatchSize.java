@@ -22,13 +22,16 @@ final class BatchSize {
    */
   private static final int CLASH_COST_FACTOR = 30;
 
+  /** Until one has been weighed, nobody knows how much memory a batch takes. */
+  private static final int FIRST = 100;
+
   private final int maximum;
   private volatile int current;
   private volatile long growsAgain = System.nanoTime();
 
   BatchSize(int maximum) {
     this.maximum = maximum;
-    this.current = maximum;
+    this.current = Math.min(maximum, FIRST);
   }
 
   int current() {

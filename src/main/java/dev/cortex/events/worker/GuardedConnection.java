@@ -12,6 +12,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The transaction's connection as a handler sees it: everything works but what would end or change
  * the transaction, which is the engine's, and nothing works any more once the handler has returned.
+ * It keeps an author from slips, not from what they unwrap: there the engine notices, before it
+ * commits, that its transaction is not the one that claimed.
  */
 final class GuardedConnection implements InvocationHandler {
   private static final Set<String> REFUSED =

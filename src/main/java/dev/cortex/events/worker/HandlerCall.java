@@ -1,5 +1,6 @@
 package dev.cortex.events.worker;
 
+import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Cause;
 import dev.cortex.events.event.Event;
@@ -12,6 +13,7 @@ import dev.cortex.events.handler.HandlerDefinition.Work;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.outbox.Outbox;
 import java.sql.Connection;
+import java.sql.SQLException;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,8 +31,14 @@ final class HandlerCall {
   /** The handler returned. */
   record Returned(Outcome outcome) implements Result {}
 
-  /** The handler threw. */
-  record Threw(Throwable error) implements Result {}
+  /**
+   * The handler threw.
+   *
+   * @param isForeign whether it lost a connection that is not the engine's
+   */
+  record Threw(Throwable error, boolean isForeign) implements Result {}
+
+  private static final int VALIDATION_SECONDS = 5;
 
   private static final Returned DONE = new Returned(Outcome.done());
 
@@ -49,10 +57,20 @@ final class HandlerCall {
     try {
       return call(guarded.connection(), work, deliveries);
     } catch (Throwable e) {
-      return new Threw(e);
+      return new Threw(e, isForeign(e, transaction));
     } finally {
       guarded.revoke();
       clearInterrupt();
+    }
+  }
+
+  private static boolean isForeign(Throwable error, Connection transaction) {
+    boolean isLoss =
+        DatabaseFault.of(error).filter(DatabaseFault.CONNECTION_LOST::equals).isPresent();
+    try {
+      return isLoss && transaction.isValid(VALIDATION_SECONDS);
+    } catch (SQLException e) {
+      return false;
     }
   }
 

@@ -5,16 +5,13 @@ import dev.cortex.events.telemetry.Telemetry;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Optional;
 import javax.sql.DataSource;
 
 /**
- * What a worker does from the side: ends batches that overrun their time budget, shows the batches
- * that run for a while, buries workers that have vanished, moves the deliveries of paused types,
- * and makes the partitions of the coming months. Confined to its loop's thread.
+ * What a worker does from the side: shows the batches that run for a while, buries workers that
+ * have vanished, moves the deliveries of paused types, and makes the partitions of the coming
+ * months. Confined to its loop's thread.
  */
 final class HousekeepingStep implements Loop.Step {
   private static final Duration INTERVAL = Duration.ofMillis(100);
@@ -28,18 +25,23 @@ final class HousekeepingStep implements Loop.Step {
   private final DataSource pool;
   private final WorkerStore store;
   private final List<Slot> slots;
+  private final Caution caution;
   private final Telemetry telemetry;
   private final int workerId;
-  private final Map<Short, Slot.Running> shown = new HashMap<>();
-  private final Map<Short, Long> ended = new HashMap<>();
   private long nextRound = System.nanoTime();
   private long nextPartitions = System.nanoTime();
 
   HousekeepingStep(
-      DataSource pool, WorkerStore store, List<Slot> slots, Telemetry telemetry, int workerId) {
+      DataSource pool,
+      WorkerStore store,
+      List<Slot> slots,
+      Caution caution,
+      Telemetry telemetry,
+      int workerId) {
     this.pool = pool;
     this.store = store;
     this.slots = slots;
+    this.caution = caution;
     this.telemetry = telemetry;
     this.workerId = workerId;
   }
@@ -47,7 +49,6 @@ final class HousekeepingStep implements Loop.Step {
   @Override
   public Duration take() throws SQLException {
     long now = System.nanoTime();
-    endOverruns(now);
     if (hasNews(now) || now - nextRound >= 0) {
       try (Connection connection = pool.getConnection()) {
         showSlots(connection, now);
@@ -65,58 +66,28 @@ final class HousekeepingStep implements Loop.Step {
     return INTERVAL;
   }
 
-  /**
-   * Cuts the connection of a batch that runs longer than its handler may, which ends its
-   * transaction on the server too; the handler sees its next statement fail.
-   */
-  private void endOverruns(long now) {
-    for (Slot slot : slots) {
-      Optional<Slot.Running> overrun = slot.running().filter(running -> running.overruns(now));
-      overrun.filter(running -> isNew(slot, running)).ifPresent(this::end);
-    }
-  }
-
-  private boolean isNew(Slot slot, Slot.Running running) {
-    Long before = ended.put(slot.number(), running.startedNanos());
-    return before == null || before != running.startedNanos();
-  }
-
-  private void end(Slot.Running running) {
-    running.queue().overran(running.deliveries());
-    telemetry.record(
-        new EngineEvent.BatchOverran(running.queue().name(), running.deliveries().size()));
-    running.abort();
-  }
-
   private boolean hasNews(long now) {
     return slots.stream()
-        .anyMatch(slot -> !toShow(slot, now).equals(Optional.ofNullable(shown.get(slot.number()))));
+        .anyMatch(slot -> slot.isToBeShown(slot.running().filter(running -> isLong(running, now))));
   }
 
   private void showSlots(Connection connection, long now) throws SQLException {
     for (Slot slot : slots) {
-      Optional<Slot.Running> running = toShow(slot, now);
-      if (running.equals(Optional.ofNullable(shown.get(slot.number())))) {
-        continue;
-      }
-      if (running.isPresent()) {
-        store.showSlot(connection, workerId, slot.number(), running.get());
-        shown.put(slot.number(), running.get());
-      } else {
-        store.clearSlot(connection, workerId, slot.number());
-        shown.remove(slot.number());
-      }
+      slot.show(
+          running -> caution.isOn() || isLong(running, now),
+          (number, running) -> store.showSlot(connection, workerId, number, running));
     }
   }
 
-  private static Optional<Slot.Running> toShow(Slot slot, long now) {
-    return slot.running().filter(running -> now - running.startedNanos() >= SHOWN_AFTER.toNanos());
+  private static boolean isLong(Slot.Running running, long now) {
+    return now - running.startedNanos() >= SHOWN_AFTER.toNanos();
   }
 
   private void buryVanished(Connection connection) throws SQLException {
     for (int vanished : store.buryVanished(connection, workerId)) {
       telemetry.record(new EngineEvent.WorkerVanished(vanished));
     }
+    caution.set(store.isCautious(connection));
   }
 
   private void createPartitions(Connection connection) throws SQLException {

@@ -42,7 +42,7 @@ final class LaneRunner {
    *     again
    */
   void run(HandlerQueue queue, Lanes lanes, Slot slot, Consumer<Found> onClaim)
-      throws SQLException {
+      throws SQLException, InterruptedException {
     try (Connection connection = pool.getConnection()) {
       connection.setAutoCommit(false);
       horizon.refresh(connection);
@@ -73,7 +73,7 @@ final class LaneRunner {
       LaneTurn turn,
       Slot slot,
       Consumer<Found> onClaim)
-      throws SQLException {
+      throws SQLException, InterruptedException {
     long start = System.nanoTime();
     LaneClaim claim = store.claim(connection, queue.handlerId(), turn, queue.batchSize().current());
     Duration cost = since(start);

@@ -12,8 +12,7 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * A named thread that takes one step after another until it is stopped, resting between them for as
- * long as the step says or until it is woken. The only place where a worker makes a thread or waits
- * for time to pass.
+ * long as the step says or until it is woken. Every thread of a worker is one.
  *
  * <p>A step may fail in any way; the loop goes on for ever, with a delay that doubles from 50 ms to
  * 5 s, with jitter, for as long as it fails. What the database is at fault for is told once when it
@@ -46,6 +45,9 @@ final class Loop {
   /** Confined to the loop's thread. */
   private int failures;
 
+  /** Whether it was told that the database is lost. Confined to the loop's thread. */
+  private boolean isToldLost;
+
   Loop(String part, Step step, Telemetry telemetry) {
     this.part = part;
     this.step = step;
@@ -67,10 +69,6 @@ final class Loop {
     } finally {
       lock.unlock();
     }
-  }
-
-  boolean isStopping() {
-    return isStopping;
   }
 
   /** Lets the step in progress be the last. */
@@ -105,26 +103,28 @@ final class Loop {
     } catch (InterruptedException e) {
       // Of a stop, which the loop sees, or left behind by a handler, which ends nothing.
       return Duration.ZERO;
-    } catch (Exception e) {
+    } catch (Throwable e) {
+      // An error too: out of memory for one batch, or a class that is not there, ends no worker.
       return failed(e);
     }
   }
 
   private void succeeded() {
-    if (failures > 0) {
-      failures = 0;
+    failures = 0;
+    if (isToldLost) {
+      isToldLost = false;
       telemetry.record(new EngineEvent.DatabaseBack(part));
     }
   }
 
-  private Duration failed(Exception error) {
+  private Duration failed(Throwable error) {
     if (isStopping) {
       return Duration.ZERO;
     }
-    boolean isDatabase = DatabaseFault.of(error).filter(fault -> !fault.costsAttempt()).isPresent();
-    if (!isDatabase) {
+    if (DatabaseFault.of(error).filter(DatabaseFault::isAbsence).isEmpty()) {
       telemetry.record(new EngineEvent.PartFailed(part, error));
-    } else if (failures == 0) {
+    } else if (!isToldLost) {
+      isToldLost = true;
       telemetry.record(new EngineEvent.DatabaseLost(part, sqlState(error)));
     }
     double factor = Math.pow(2, Math.min(failures, MAX_DOUBLINGS));

@@ -1,11 +1,14 @@
 package dev.cortex.events.worker;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.Delivery;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Predicate;
 
 /** One of the process's places to run a batch, and what it runs now. Thread-safe. */
 final class Slot {
@@ -45,7 +48,11 @@ final class Slot {
   }
 
   private final short number;
+  private final ReentrantLock showing = new ReentrantLock();
   private volatile Optional<Running> running = Optional.empty();
+
+  @GuardedBy("showing")
+  private Optional<Running> shown = Optional.empty();
 
   Slot(short number) {
     this.number = number;
@@ -65,5 +72,36 @@ final class Slot {
 
   Optional<Running> running() {
     return running;
+  }
+
+  /** Whether the database shows something else than what it should. */
+  boolean isToBeShown(Optional<Running> wanted) {
+    showing.lock();
+    try {
+      return !wanted.equals(shown);
+    } finally {
+      showing.unlock();
+    }
+  }
+
+  /** Makes the database show what the slot runs now, if that is wanted by now. */
+  void show(Predicate<Running> isWanted, Board board) throws SQLException {
+    showing.lock();
+    try {
+      Optional<Running> wanted = running.filter(isWanted);
+      if (!wanted.equals(shown)) {
+        board.show(number, wanted);
+        shown = wanted;
+      }
+    } finally {
+      showing.unlock();
+    }
+  }
+
+  /** Where it is shown. */
+  @FunctionalInterface
+  interface Board {
+    /** Shows what a slot runs, or that it runs nothing. */
+    void show(short slot, Optional<Running> running) throws SQLException;
   }
 }

@@ -28,12 +28,15 @@ final class SoloRunner {
 
   private final DeliveryStore store;
   private final HandlerCall call;
+  private final Caution caution;
   private final Telemetry telemetry;
   private final int workerId;
 
-  SoloRunner(DeliveryStore store, HandlerCall call, Telemetry telemetry, int workerId) {
+  SoloRunner(
+      DeliveryStore store, HandlerCall call, Caution caution, Telemetry telemetry, int workerId) {
     this.store = store;
     this.call = call;
+    this.caution = caution;
     this.telemetry = telemetry;
     this.workerId = workerId;
   }
@@ -90,6 +93,7 @@ final class SoloRunner {
     }
     Optional<Strikes.Charge> charge = queue.strikes().out(delivery);
     if (charge.isPresent()) {
+      caution.acquit(connection, delivery);
       return settled(connection, queue, delivery, charged(queue, delivery, charge.get()));
     }
     long start = System.nanoTime();
@@ -159,8 +163,10 @@ final class SoloRunner {
   }
 
   private static Settlement charged(HandlerQueue queue, Delivery delivery, Strikes.Charge charge) {
-    return Verdict.charge(
-        charge.reason, charge.error, delivery.attempt() + 1, queue.definition().retry());
+    Settlement settlement =
+        Verdict.charge(
+            charge.reason, charge.error, delivery.attempt() + 1, queue.definition().retry());
+    return charge == Strikes.Charge.PROCESS_DIED ? settlement.ofCrash() : settlement;
   }
 
   /** Rolls back what the handler did; false when the savepoint is gone with its transaction. */

@@ -17,7 +17,8 @@ final class Strikes {
   /** Why a delivery is charged instead of run. */
   enum Charge {
     DATABASE_GONE("database_gone", "the database went away under the handler, time and again"),
-    TIME_BUDGET("time_budget", "the handler took longer than its time budget");
+    TIME_BUDGET("time_budget", "the handler took longer than its time budget"),
+    PROCESS_DIED("process_died", "the process that ran it alone died of it, or by chance with it");
 
     final String reason;
     final String error;
@@ -72,6 +73,16 @@ final class Strikes {
     lock.lock();
     try {
       strikes.put(Key.of(delivery), new Strike(OUT, Charge.TIME_BUDGET));
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** A process died while it ran this delivery alone. */
+  void killed(Delivery delivery) {
+    lock.lock();
+    try {
+      strikes.put(Key.of(delivery), new Strike(OUT, Charge.PROCESS_DIED));
     } finally {
       lock.unlock();
     }

@@ -37,9 +37,13 @@ sealed interface Verdict {
    * @param attempt the number of this attempt, from 1
    */
   static Verdict of(HandlerCall.Result result, int attempt, RetryPolicy policy) {
-    return result instanceof HandlerCall.Returned returned
-        ? ofOutcome(returned.outcome(), attempt, policy)
-        : ofError(((HandlerCall.Threw) result).error(), attempt, policy);
+    if (result instanceof HandlerCall.Returned returned) {
+      return ofOutcome(returned.outcome(), attempt, policy);
+    }
+    HandlerCall.Threw threw = (HandlerCall.Threw) result;
+    return threw.isForeign()
+        ? charged("handler_failed", threw.error(), attempt, policy)
+        : ofError(threw.error(), attempt, policy);
   }
 
   private static Verdict ofOutcome(Outcome outcome, int attempt, RetryPolicy policy) {

@@ -1,5 +1,6 @@
 package dev.cortex.events.worker;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.DeliveryStore;
 import dev.cortex.events.delivery.DueHandler;
 import dev.cortex.events.delivery.EmitterHorizon;
@@ -20,7 +21,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
 import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 
@@ -29,7 +31,8 @@ import org.jspecify.annotations.Nullable;
  * wake-up protocol when nothing is due. Owns the worker's listening session, which also proves that
  * it lives.
  *
- * <p>Confined to its loop's thread, {@link #drained} aside.
+ * <p>Confined to its loop's thread, {@link #awaitDrained}, {@link #stop} and {@link #abandon}
+ * aside.
  */
 final class WakeStep implements Loop.Step {
   /** Between two looks at the queues that are not due, while others are worked. */
@@ -50,6 +53,8 @@ final class WakeStep implements Loop.Step {
 
   private static final Duration SELF_TEST_PATIENCE = Duration.ofSeconds(2);
 
+  private static final Duration PROOF_INTERVAL = Duration.ofSeconds(1);
+
   private final DataSource sessions;
   private final DeliveryStore store;
   private final LaneStore laneStore = new LaneStore();
@@ -59,12 +64,20 @@ final class WakeStep implements Loop.Step {
   private final List<HandlerQueue> queues;
   private final Telemetry telemetry;
   private final int workerId;
-  private final CountDownLatch drained = new CountDownLatch(1);
+  private final ReentrantLock drainedLock = new ReentrantLock();
+  private final Condition isDrained = drainedLock.newCondition();
 
-  private @Nullable Connection session;
+  /** When the newest look began that found nothing while no slot was at work. */
+  @GuardedBy("drainedLock")
+  private long drainedAt = System.nanoTime() - 1;
+
+  private volatile boolean isLookWanted;
+  private volatile @Nullable Connection session;
   private @Nullable WakeUp wakeUp;
   private boolean hearsSignals;
   private boolean isHolding;
+  private boolean isProven;
+  private long nextProof = System.nanoTime();
   private volatile boolean isStopping;
   private Duration pollInterval = POLL_INTERVAL;
   private Duration lookCost = Duration.ZERO;
@@ -91,9 +104,36 @@ final class WakeStep implements Loop.Step {
     this.session = firstSession;
   }
 
-  /** Open until the first time that no delivery could be claimed and no slot was at work. */
-  CountDownLatch drained() {
-    return drained;
+  /**
+   * Waits for a look that begins from now on and finds that no delivery can be claimed, with no
+   * slot at work. False when the time is up.
+   */
+  boolean awaitDrained(Duration patience) throws InterruptedException {
+    long called = System.nanoTime();
+    long left = patience.toNanos();
+    drainedLock.lockInterruptibly();
+    try {
+      while (drainedAt - called < 0) {
+        if (left <= 0) {
+          return false;
+        }
+        isLookWanted = true;
+        left = isDrained.awaitNanos(left);
+      }
+      return true;
+    } finally {
+      drainedLock.unlock();
+    }
+  }
+
+  private void drained(long lookBegan) {
+    drainedLock.lock();
+    try {
+      drainedAt = lookBegan;
+      isDrained.signalAll();
+    } finally {
+      drainedLock.unlock();
+    }
   }
 
   @Override
@@ -129,13 +169,24 @@ final class WakeStep implements Loop.Step {
     }
   }
 
+  /** Cuts the session under a step that does not come back from it. */
+  void abandon() {
+    Connection open = session;
+    if (open != null) {
+      cut(open);
+    }
+  }
+
   private Connection session() throws SQLException {
     Connection open = session;
     if (open == null) {
       open = sessions.getConnection();
       session = open;
       open.setAutoCommit(true);
-      workers.comeBack(open, workerId);
+    }
+    if (!isProven && System.nanoTime() - nextProof >= 0) {
+      isProven = workers.comeBack(open, workerId);
+      nextProof = System.nanoTime() + PROOF_INTERVAL.toNanos();
     }
     if (wakeUp == null) {
       WakeUp listening = WakeUp.listen(open);
@@ -154,14 +205,20 @@ final class WakeStep implements Loop.Step {
     session = null;
     wakeUp = null;
     isHolding = false;
+    isProven = false;
+    nextProof = System.nanoTime();
     if (lost != null) {
-      try {
-        // It may live, and hold K and the lock of our life: a pool must not hand it out again.
-        lost.abort(Runnable::run);
-        lost.close();
-      } catch (SQLException e) {
-        // It was lost already.
-      }
+      cut(lost);
+    }
+  }
+
+  /** It may live, and hold K and the lock of our life: a pool must not hand it out again. */
+  private static void cut(Connection lost) {
+    try {
+      lost.abort(Runnable::run);
+      lost.close();
+    } catch (SQLException e) {
+      // It was lost already.
     }
   }
 
@@ -179,13 +236,15 @@ final class WakeStep implements Loop.Step {
 
   /** Nothing is due as far as this process knows: rest, unless there is more. */
   private Duration restOrLook(Connection open) throws SQLException {
-    WakeUp.Rest rest = isHolding ? WakeUp.Rest.HOLDING : wakeUp().tryToRest();
+    WakeUp.Rest rest = rest();
     isHolding = rest == WakeUp.Rest.HOLDING;
+    isLookWanted = false;
+    long began = System.nanoTime();
     if (look(open, queues)) {
       return poll(open);
     }
-    drained.countDown();
-    if (rest == WakeUp.Rest.POLLING || !hearsSignals) {
+    drained(began);
+    if (rest == WakeUp.Rest.POLLING) {
       pollInterval = shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
       return longer(untilDue(pollInterval), lookCost.multipliedBy(POLL_COST_FACTOR));
     }
@@ -194,9 +253,17 @@ final class WakeStep implements Loop.Step {
     return Duration.ZERO;
   }
 
+  /** Who hears no signals must not have emitters send any. */
+  private WakeUp.Rest rest() throws SQLException {
+    if (isHolding) {
+      return WakeUp.Rest.HOLDING;
+    }
+    return hearsSignals ? wakeUp().tryToRest() : WakeUp.Rest.POLLING;
+  }
+
   private void sleep(Duration duration) throws SQLException {
     long end = System.nanoTime() + duration.toNanos();
-    while (!isStopping && dispatcher.isIdle()) {
+    while (!isStopping && !isLookWanted && dispatcher.isIdle()) {
       Duration left = Duration.ofNanos(end - System.nanoTime());
       if (left.isNegative() || left.isZero()) {
         return;

@@ -13,8 +13,12 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
@@ -41,39 +45,49 @@ public final class Worker implements AutoCloseable {
   private final Dispatcher dispatcher;
   private final WakeStep wakeStep;
   private final Loop wakeLoop;
+  private final Loop overruns;
   private final Loop housekeeping;
   private final Loop schedules;
   private final List<Slot> slots = new ArrayList<>();
   private final List<Loop> slotLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
+  private final Deque<Runnable> onClosed = new ConcurrentLinkedDeque<>();
 
   private Worker(
       DataSource pool,
       DataSource sessions,
-      Connection session,
-      int workerId,
-      List<HandlerQueue> queues,
+      Opening opening,
       WorkerOptions options,
       Telemetry telemetry) {
     DeliveryStore store = new DeliveryStore();
     EmitterHorizon horizon = new EmitterHorizon(new LaneStore());
+    Caution caution = new Caution(pool, workers, opening.workerId(), opening.isCautious());
     this.options = options;
     this.pool = pool;
     this.telemetry = telemetry;
-    this.workerId = workerId;
-    this.dispatcher = new Dispatcher(queues, this::slotsAreIdle);
+    this.workerId = opening.workerId();
+    this.dispatcher = new Dispatcher(opening.queues(), this::slotsAreIdle);
     this.wakeStep =
         new WakeStep(
-            sessions, store, horizon, workers, dispatcher, queues, telemetry, workerId, session);
+            sessions,
+            store,
+            horizon,
+            workers,
+            dispatcher,
+            opening.queues(),
+            telemetry,
+            workerId,
+            opening.session());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
+    this.overruns = new Loop("overruns", new OverrunStep(slots, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
-            new HousekeepingStep(pool, workers, slots, telemetry, workerId),
+            new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     BatchRunner runner =
-        new BatchRunner(pool, store, new HandlerCall(new Outbox()), telemetry, workerId);
+        new BatchRunner(pool, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
     LaneRunner lanes = new LaneRunner(pool, new LaneStore(), horizon, runner);
     for (short number = 1; number <= options.slots(); number++) {
       Slot slot = new Slot(number);
@@ -86,11 +100,15 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and two more
+   *     slots, and three more
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
+   * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
+   *     at another isolation
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
+   * @throws RuntimeException what a handler's requirement threw
    * @throws SQLException when the database refuses, as for a role that may not work here
+   * @throws InterruptedException when interrupted while it waits
    */
   public static Worker start(
       DataSource pool,
@@ -99,18 +117,22 @@ public final class Worker implements AutoCloseable {
       WorkerOptions options,
       Telemetry telemetry)
       throws SQLException, InterruptedException {
-    Opening opening = Opening.patiently(sessions, handlers, options, telemetry);
-    Worker worker =
-        new Worker(
-            pool,
-            sessions,
-            opening.session(),
-            opening.workerId(),
-            opening.queues(),
-            options,
-            telemetry);
+    checkNames(handlers);
+    Telemetry guarded = telemetry.guarded();
+    Opening opening = Opening.patiently(pool, sessions, handlers, options, guarded);
+    Worker worker = new Worker(pool, sessions, opening, options, guarded);
     worker.run(handlers);
     return worker;
+  }
+
+  private static void checkNames(List<HandlerDefinition> handlers) {
+    Set<String> names = new HashSet<>();
+    for (HandlerDefinition handler : handlers) {
+      if (!names.add(handler.name())) {
+        throw new IllegalArgumentException(
+            "handler names must be unique, two were \"" + handler.name() + "\"");
+      }
+    }
   }
 
   private void run(List<HandlerDefinition> handlers) {
@@ -119,6 +141,7 @@ public final class Worker implements AutoCloseable {
             workerId, options.name(), handlers.stream().map(HandlerDefinition::name).toList()));
     slotLoops.forEach(Loop::start);
     wakeLoop.start();
+    overruns.start();
     housekeeping.start();
     schedules.start();
   }
@@ -129,13 +152,18 @@ public final class Worker implements AutoCloseable {
   }
 
   /**
-   * Waits until nothing is due for its handlers: every delivery is finished, or due later, or held
-   * by another worker.
+   * Waits until nothing is due for its handlers any more of what was committed before this call:
+   * every delivery is finished, or due later, or held by another worker.
    *
    * @return false when the time is up
    */
   public boolean awaitDrained(Duration patience) throws InterruptedException {
-    return wakeStep.drained().await(patience.toMillis(), TimeUnit.MILLISECONDS);
+    return wakeStep.awaitDrained(patience);
+  }
+
+  /** Has something done after the worker is closed, in the reverse order of being asked. */
+  public void onClosed(Runnable action) {
+    onClosed.push(action);
   }
 
   private Duration takeTurn(BatchRunner runner, LaneRunner lanes, Slot slot)
@@ -173,6 +201,7 @@ public final class Worker implements AutoCloseable {
     // In the reverse order of starting; the listening session last, since it proves that we live.
     schedules.stop();
     housekeeping.stop();
+    overruns.stop();
     dispatcher.stop();
     slotLoops.forEach(Loop::stop);
     wakeLoop.stop();
@@ -180,10 +209,16 @@ public final class Worker implements AutoCloseable {
     finishOrGiveBack();
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
-    await(wakeLoop, LAST_WORDS);
+    await(overruns, LAST_WORDS);
+    boolean wakeLoopHasEnded = await(wakeLoop, LAST_WORDS);
     sayGoodbye();
-    wakeStep.end();
+    if (wakeLoopHasEnded) {
+      wakeStep.end();
+    } else {
+      wakeStep.abandon();
+    }
     telemetry.record(new EngineEvent.WorkerStopped(workerId, options.name()));
+    onClosed.forEach(Runnable::run);
   }
 
   /** Gives back at once what is running, without waiting for the rest of the grace period. */
@@ -217,6 +252,7 @@ public final class Worker implements AutoCloseable {
 
   private void sayGoodbye() {
     try (Connection connection = pool.getConnection()) {
+      connection.setNetworkTimeout(Runnable::run, Math.toIntExact(LAST_WORDS.toMillis()));
       workers.leave(connection, workerId);
     } catch (SQLException e) {
       telemetry.record(
@@ -226,10 +262,12 @@ public final class Worker implements AutoCloseable {
   }
 
   /** The session, the id and the queues that a worker starts with. */
-  private record Opening(Connection session, int workerId, List<HandlerQueue> queues) {
+  private record Opening(
+      Connection session, int workerId, List<HandlerQueue> queues, boolean isCautious) {
 
     /** Tries until the database is there; gives up only on what no waiting mends. */
     static Opening patiently(
+        DataSource pool,
         DataSource sessions,
         List<HandlerDefinition> handlers,
         WorkerOptions options,
@@ -238,8 +276,13 @@ public final class Worker implements AutoCloseable {
       boolean isTold = false;
       while (true) {
         try {
-          return attempt(sessions, handlers, options);
+          checkIsolation(pool);
+          return attempt(sessions, handlers, options, telemetry);
         } catch (SQLException e) {
+          if (Thread.interrupted()) {
+            // A pool that is interrupted while it waits says so in words only.
+            throw new InterruptedException("interrupted while waiting for the database");
+          }
           if (DatabaseFault.of(e).filter(fault -> !fault.costsAttempt()).isEmpty()) {
             throw e;
           }
@@ -254,12 +297,28 @@ public final class Worker implements AutoCloseable {
       }
     }
 
+    private static void checkIsolation(DataSource pool) throws SQLException {
+      try (Connection connection = pool.getConnection()) {
+        if (connection.getTransactionIsolation() != Connection.TRANSACTION_READ_COMMITTED) {
+          throw new IllegalArgumentException(
+              "pool must give connections at READ COMMITTED (2), was "
+                  + connection.getTransactionIsolation());
+        }
+      }
+    }
+
     private static Opening attempt(
-        DataSource sessions, List<HandlerDefinition> handlers, WorkerOptions options)
+        DataSource sessions,
+        List<HandlerDefinition> handlers,
+        WorkerOptions options,
+        Telemetry telemetry)
         throws SQLException {
       Connection session = sessions.getConnection();
       try {
         SchemaVersion.require(session);
+        for (HandlerDefinition handler : handlers) {
+          handler.requirement().check(session);
+        }
         WorkerStore workers = new WorkerStore();
         List<HandlerQueue> queues = new ArrayList<>();
         for (HandlerDefinition handler : handlers) {
@@ -268,8 +327,16 @@ public final class Worker implements AutoCloseable {
           if (registered.lanes() > 0) {
             queues.add(HandlerQueue.ordered(handler, registered.handlerId(), registered.lanes()));
           }
+          for (String pattern : workers.unmatchedPatterns(session, registered.handlerId())) {
+            telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
+          }
         }
-        return new Opening(session, workers.enter(session, options.name(), version()), queues);
+        int workerId = workers.enter(session, options.name(), version());
+        // Before the first claim: what killed the last worker is about to be this one's.
+        for (int vanished : workers.buryVanished(session, workerId)) {
+          telemetry.record(new EngineEvent.WorkerVanished(vanished));
+        }
+        return new Opening(session, workerId, queues, workers.isCautious(session));
       } catch (SQLException | RuntimeException e) {
         session.close();
         throw e;

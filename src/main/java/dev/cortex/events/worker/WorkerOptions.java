@@ -7,7 +7,8 @@ import java.time.Duration;
  *
  * @param name what it is called in the views; not unique, the process gets an id of its own
  * @param slots how many batches it runs at once, 1 to 1000; each takes a connection while it does
- * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back
+ * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back,
+ *     at most a day
  */
 public record WorkerOptions(String name, int slots, Duration gracePeriod) {
 
@@ -19,8 +20,8 @@ public record WorkerOptions(String name, int slots, Duration gracePeriod) {
     if (slots < 1 || slots > 1000) {
       throw new IllegalArgumentException("slots must be 1 to 1000, was " + slots);
     }
-    if (gracePeriod.isNegative()) {
-      throw new IllegalArgumentException("gracePeriod must not be negative, was " + gracePeriod);
+    if (gracePeriod.isNegative() || gracePeriod.compareTo(Duration.ofDays(1)) > 0) {
+      throw new IllegalArgumentException("gracePeriod must be 0 to 1 day, was " + gracePeriod);
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.cortex.events.worker;
 
+import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Order;
@@ -10,6 +11,8 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -23,10 +26,12 @@ final class WorkerStore {
       "insert into cortex.workers (name, version) values (?, ?) returning worker_id";
 
   /**
-   * Holds, for the session, the lock by which the others see that this worker lives. Waits for a
-   * moment at most: only who looks whether it is dead holds it meanwhile, and for one statement.
+   * Holds, for the session, the lock by which the others see that this worker lives. Only tried:
+   * after a cut of the network the lock may still be that of its own session before, which the
+   * server has yet to miss.
    */
-  private static final String PROVE_LIFE = "select pg_advisory_lock(cortex.worker_lock_class(), ?)";
+  private static final String PROVE_LIFE =
+      "select pg_try_advisory_lock(cortex.worker_lock_class(), ?)";
 
   /** The session was lost and is back: whoever found the lock free has been too quick. */
   private static final String RETURN =
@@ -52,17 +57,41 @@ final class WorkerStore {
 
   private static final String BURY_VANISHED = "select cortex.bury_vanished_workers(?)";
 
-  /** Shows what a slot runs; a slot runs one batch at a time. */
+  /**
+   * Shows what a slot runs; a slot runs one batch at a time. It is to outlive the worker, not the
+   * server, and so need not wait for the disk.
+   */
   private static final String SHOW_SLOT =
       """
       insert into cortex.slots (worker_id, slot, handler_id, events, started_at)
-      values (?, ?, ?, ?, ?)
+      select ?, ?, ?, ?, ?
+        from set_config('synchronous_commit', 'off', true)
           on conflict (worker_id, slot) do update
          set (handler_id, events, started_at) = (excluded.handler_id, excluded.events, excluded.started_at)
       """;
 
   private static final String CLEAR_SLOT =
       "delete from cortex.slots where worker_id = ? and slot = ?";
+
+  private static final String CLEAR_OTHER_SLOTS =
+      "delete from cortex.slots where worker_id = ? and slot <> ?";
+
+  private static final String SUSPECTS =
+      """
+      select event, deaths
+        from cortex.suspects
+       where handler_id = ?
+         and event = any (?)
+       order by event
+      """;
+
+  private static final String ACQUIT =
+      """
+      update cortex.suspects
+         set deaths = 0
+       where handler_id = ?
+         and event = ?
+      """;
 
   private static final String REGISTER_HANDLER =
       "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
@@ -71,9 +100,12 @@ final class WorkerStore {
   private static final String ORDER_HANDLER =
       "select cortex.order_handler(?, ?::smallint, ?, ?::jsonb)";
 
+  private static final String UNMATCHED_PATTERNS =
+      "select pattern from cortex.unmatched_patterns(?::smallint) pattern";
+
   /** One bounded step of every pause or resumption of a type that still moves deliveries. */
   private static final String MOVE_HELD =
-      "select coalesce(bool_or(not settled), false) from cortex.move_held()";
+      "select coalesce(bool_or(moved > 0 or not pass_ended), false) from cortex.move_held()";
 
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
@@ -96,16 +128,26 @@ final class WorkerStore {
     }
   }
 
-  /** The same process on another session. */
-  void comeBack(Connection session, int workerId) throws SQLException {
-    proveLife(session, workerId);
+  /**
+   * The same process on another session.
+   *
+   * @return false while somebody else has the lock of its life: to be tried again; as long as the
+   *     lock is held, nobody takes this worker for dead
+   */
+  boolean comeBack(Connection session, int workerId) throws SQLException {
+    if (!proveLife(session, workerId)) {
+      return false;
+    }
     update(session, RETURN, workerId);
+    return true;
   }
 
-  private static void proveLife(Connection session, int workerId) throws SQLException {
+  private static boolean proveLife(Connection session, int workerId) throws SQLException {
     try (PreparedStatement statement = session.prepareStatement(PROVE_LIFE)) {
       statement.setInt(1, workerId);
-      statement.execute();
+      try (ResultSet answer = statement.executeQuery()) {
+        return answer.next() && answer.getBoolean(1);
+      }
     }
   }
 
@@ -135,8 +177,59 @@ final class WorkerStore {
     }
   }
 
-  void showSlot(Connection connection, int workerId, short slot, Slot.Running running)
+  /** Whether a process has died of late. */
+  boolean isCautious(Connection connection) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement("select cortex.is_cautious()");
+        ResultSet row = statement.executeQuery()) {
+      return row.next() && row.getBoolean(1);
+    }
+  }
+
+  /** Those of the deliveries that a process may have died of, and how often it did. */
+  Map<Delivery, Integer> suspects(Connection transaction, List<Delivery> deliveries)
       throws SQLException {
+    Map<Long, Delivery> byNumber = new HashMap<>();
+    deliveries.forEach(delivery -> byNumber.put(delivery.number(), delivery));
+    try (PreparedStatement statement = transaction.prepareStatement(SUSPECTS)) {
+      statement.setShort(1, deliveries.get(0).handlerId());
+      statement.setArray(
+          2, transaction.createArrayOf("bigint", byNumber.keySet().toArray(new Long[0])));
+      Map<Delivery, Integer> suspects = new LinkedHashMap<>();
+      try (ResultSet rows = statement.executeQuery()) {
+        while (rows.next()) {
+          suspects.put(byNumber.get(rows.getLong(1)), rows.getInt(2));
+        }
+      }
+      return suspects;
+    }
+  }
+
+  /** The delivery was charged for the deaths that it is suspected of; it stays suspected. */
+  void acquit(Connection transaction, Delivery delivery) throws SQLException {
+    try (PreparedStatement statement = transaction.prepareStatement(ACQUIT)) {
+      statement.setShort(1, delivery.handlerId());
+      statement.setLong(2, delivery.number());
+      statement.executeUpdate();
+    }
+  }
+
+  /** Shows in auto-commit what a slot runs, or that it runs nothing. */
+  void showSlot(Connection connection, int workerId, short slot, Optional<Slot.Running> running)
+      throws SQLException {
+    if (running.isPresent()) {
+      showSlot(connection, workerId, slot, running.get());
+    } else {
+      update(connection, CLEAR_SLOT, workerId, slot);
+    }
+  }
+
+  /** What other slots have run; they run nothing now. */
+  void clearOtherSlots(Connection connection, int workerId, short slot) throws SQLException {
+    update(connection, CLEAR_OTHER_SLOTS, workerId, slot);
+  }
+
+  private static void showSlot(
+      Connection connection, int workerId, short slot, Slot.Running running) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(SHOW_SLOT)) {
       statement.setInt(1, workerId);
       statement.setShort(2, slot);
@@ -146,10 +239,6 @@ final class WorkerStore {
       statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));
       statement.executeUpdate();
     }
-  }
-
-  void clearSlot(Connection connection, int workerId, short slot) throws SQLException {
-    update(connection, CLEAR_SLOT, workerId, slot);
   }
 
   private static void update(Connection connection, String sql, int... parameters)
@@ -215,7 +304,21 @@ final class WorkerStore {
     }
   }
 
-  /** Goes on with pauses and resumptions of types; true when there is more to move. */
+  /** The patterns of a handler that no known type matches. */
+  List<String> unmatchedPatterns(Connection connection, short handlerId) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(UNMATCHED_PATTERNS)) {
+      statement.setShort(1, handlerId);
+      List<String> patterns = new ArrayList<>();
+      try (ResultSet rows = statement.executeQuery()) {
+        while (rows.next()) {
+          patterns.add(rows.getString(1));
+        }
+      }
+      return patterns;
+    }
+  }
+
+  /** Goes on with pauses and resumptions of types; true when it is worth to go on at once. */
   boolean moveHeld(Connection autoCommit) throws SQLException {
     try (PreparedStatement statement = autoCommit.prepareStatement(MOVE_HELD);
         ResultSet row = statement.executeQuery()) {

@@ -1,7 +1,7 @@
 package dev.cortex.events.architecture;
 
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
-import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.methods;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.codeUnits;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
@@ -9,11 +9,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaCodeUnit;
 import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchCondition;
 import com.tngtech.archunit.lang.ArchRule;
+import com.tngtech.archunit.lang.ConditionEvents;
+import com.tngtech.archunit.lang.SimpleConditionEvent;
 import java.io.ObjectInputStream;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.jdbi.v3.core.Jdbi;
 import org.junit.jupiter.api.Test;
 
 /** The arrows between the rooms, as ARCHITECTURE.md draws them. */
@@ -31,77 +39,86 @@ class ArchitectureTest {
 
   @Test
   void arrows_run_one_way() {
-    ArchRule rule =
-        layeredArchitecture()
-            .consideringOnlyDependenciesInAnyPackage("dev.cortex.events..")
-            .layer("event")
-            .definedBy("dev.cortex.events.event")
-            .layer("telemetry")
-            .definedBy("dev.cortex.events.telemetry")
-            .layer("database")
-            .definedBy("dev.cortex.events.database")
-            .layer("handler")
-            .definedBy("dev.cortex.events.handler")
-            .layer("outbox")
-            .definedBy("dev.cortex.events.outbox")
-            .layer("delivery")
-            .definedBy("dev.cortex.events.delivery")
-            .layer("schedule")
-            .definedBy("dev.cortex.events.schedule")
-            .layer("operate")
-            .definedBy("dev.cortex.events.operate")
-            .layer("worker")
-            .definedBy("dev.cortex.events.worker")
-            .layer("front door")
-            .definedBy("dev.cortex.events")
-            .layer("fleet")
-            .definedBy("dev.cortex.events.fleet")
-            .layer("bench")
-            .definedBy("dev.cortex.events.bench")
-            .layer("demo")
-            .definedBy("dev.cortex.events.demo")
-            .layer("cli")
-            .definedBy("dev.cortex.events.cli")
-            .whereLayer("event")
-            .mayNotAccessAnyLayer()
-            .whereLayer("telemetry")
-            .mayNotAccessAnyLayer()
-            .whereLayer("database")
-            .mayOnlyAccessLayers("event")
-            .whereLayer("handler")
-            .mayOnlyAccessLayers("event")
-            .whereLayer("outbox")
-            .mayOnlyAccessLayers("event", "database")
-            .whereLayer("delivery")
-            .mayOnlyAccessLayers("event", "database")
-            .whereLayer("schedule")
-            .mayOnlyAccessLayers("event", "database")
-            .whereLayer("operate")
-            .mayOnlyAccessLayers("event", "database")
-            .whereLayer("worker")
-            .mayOnlyAccessLayers(
-                "event", "telemetry", "database", "handler", "outbox", "delivery", "schedule")
-            .whereLayer("front door")
-            .mayOnlyAccessLayers(
-                "event",
-                "telemetry",
-                "database",
-                "handler",
-                "outbox",
-                "delivery",
-                "schedule",
-                "operate",
-                "worker")
-            .whereLayer("fleet")
-            .mayOnlyAccessLayers("event", "handler")
-            .whereLayer("bench")
-            .mayOnlyAccessLayers(
-                "event", "telemetry", "database", "handler", "worker", "front door")
-            .whereLayer("demo")
-            .mayOnlyAccessLayers("event", "handler", "outbox", "fleet", "front door")
-            .whereLayer("cli")
-            .mayNotBeAccessedByAnyLayer();
-    rule.check(HOUSE);
+    arrows().check(HOUSE);
+  }
+
+  @Test
+  void a_room_that_the_arrows_do_not_know_is_noticed() {
+    JavaClasses unknown = new ClassFileImporter().importClasses(ArchitectureTest.class);
+    assertThat(arrows().evaluate(unknown).getFailureReport().getDetails())
+        .anyMatch(line -> line.contains("is not contained in architecture"));
+  }
+
+  private static ArchRule arrows() {
+    return layeredArchitecture()
+        .consideringOnlyDependenciesInAnyPackage("dev.cortex.events..")
+        .layer("event")
+        .definedBy("dev.cortex.events.event")
+        .layer("telemetry")
+        .definedBy("dev.cortex.events.telemetry")
+        .layer("database")
+        .definedBy("dev.cortex.events.database")
+        .layer("handler")
+        .definedBy("dev.cortex.events.handler")
+        .layer("outbox")
+        .definedBy("dev.cortex.events.outbox")
+        .layer("delivery")
+        .definedBy("dev.cortex.events.delivery")
+        .layer("schedule")
+        .definedBy("dev.cortex.events.schedule")
+        .layer("operate")
+        .definedBy("dev.cortex.events.operate")
+        .layer("worker")
+        .definedBy("dev.cortex.events.worker")
+        .layer("front door")
+        .definedBy("dev.cortex.events")
+        .layer("fleet")
+        .definedBy("dev.cortex.events.fleet")
+        .layer("bench")
+        .definedBy("dev.cortex.events.bench")
+        .layer("demo")
+        .definedBy("dev.cortex.events.demo")
+        .layer("cli")
+        .definedBy("dev.cortex.events.cli")
+        .whereLayer("event")
+        .mayNotAccessAnyLayer()
+        .whereLayer("telemetry")
+        .mayNotAccessAnyLayer()
+        .whereLayer("database")
+        .mayOnlyAccessLayers("event")
+        .whereLayer("handler")
+        .mayOnlyAccessLayers("event")
+        .whereLayer("outbox")
+        .mayOnlyAccessLayers("event", "database")
+        .whereLayer("delivery")
+        .mayOnlyAccessLayers("event", "database")
+        .whereLayer("schedule")
+        .mayOnlyAccessLayers("event", "database")
+        .whereLayer("operate")
+        .mayOnlyAccessLayers("event", "database")
+        .whereLayer("worker")
+        .mayOnlyAccessLayers(
+            "event", "telemetry", "database", "handler", "outbox", "delivery", "schedule")
+        .whereLayer("front door")
+        .mayOnlyAccessLayers(
+            "event",
+            "telemetry",
+            "database",
+            "handler",
+            "outbox",
+            "delivery",
+            "schedule",
+            "operate",
+            "worker")
+        .whereLayer("fleet")
+        .mayOnlyAccessLayers("event", "handler")
+        .whereLayer("bench")
+        .mayOnlyAccessLayers("event", "telemetry", "database", "handler", "worker", "front door")
+        .whereLayer("demo")
+        .mayOnlyAccessLayers("event", "handler", "outbox", "fleet", "front door")
+        .whereLayer("cli")
+        .mayNotBeAccessedByAnyLayer()
+        .ensureAllClassesAreContainedInArchitecture();
   }
 
   @Test
@@ -137,25 +154,62 @@ class ArchitectureTest {
 
   @Test
   void no_public_signature_shows_a_library_that_the_user_did_not_choose() {
-    ArchRule rule =
-        methods()
-            .that()
-            .arePublic()
-            .and()
-            .areDeclaredInClassesThat()
-            .arePublic()
-            .and()
-            .areDeclaredInClassesThat()
-            .resideOutsideOfPackage("dev.cortex.events.cli..")
-            .and()
-            .areDeclaredInClassesThat()
-            // Flyway makes it by its name, so it has to be public.
-            .doNotHaveSimpleName("QuietLogs")
-            .should()
-            .notHaveRawReturnType(
-                com.tngtech.archunit.base.DescribedPredicate.describe(
-                    "a type of JDBI, Flyway or Hikari", ArchitectureTest::isOfAHiddenLibrary));
-    rule.check(HOUSE);
+    signatures().check(HOUSE);
+  }
+
+  @Test
+  void a_library_is_noticed_in_a_result_a_parameter_and_a_constructor() {
+    JavaClasses shown = new ClassFileImporter().importClasses(Shows.class);
+    assertThat(signatures().evaluate(shown).getFailureReport().getDetails())
+        .hasSize(3)
+        .anyMatch(line -> line.contains("Shows.<init>"))
+        .anyMatch(line -> line.contains("Shows.taken"))
+        .anyMatch(line -> line.contains("Shows.given"));
+  }
+
+  /** Shows a hidden library in every way, also as a part of another type. */
+  @SuppressWarnings("unused")
+  public static final class Shows {
+    public Shows(Jdbi jdbi) {}
+
+    public void taken(List<Jdbi> all) {}
+
+    public Optional<Jdbi> given() {
+      return Optional.empty();
+    }
+  }
+
+  private static ArchRule signatures() {
+    return codeUnits()
+        .that()
+        .arePublic()
+        .and()
+        .areDeclaredInClassesThat()
+        .arePublic()
+        .and()
+        .areDeclaredInClassesThat()
+        .resideOutsideOfPackage("dev.cortex.events.cli..")
+        .and()
+        .areDeclaredInClassesThat()
+        // Flyway makes it by its name and calls it.
+        .doNotHaveSimpleName("QuietLogs")
+        .should(showNoHiddenLibrary());
+  }
+
+  private static ArchCondition<JavaCodeUnit> showNoHiddenLibrary() {
+    return new ArchCondition<>("show no type of JDBI, Flyway or Hikari") {
+      @Override
+      public void check(JavaCodeUnit unit, ConditionEvents events) {
+        Stream.concat(Stream.of(unit.getReturnType()), unit.getParameterTypes().stream())
+            .flatMap(type -> type.getAllInvolvedRawTypes().stream())
+            .filter(ArchitectureTest::isOfAHiddenLibrary)
+            .forEach(
+                type ->
+                    events.add(
+                        SimpleConditionEvent.violated(
+                            unit, unit.getFullName() + " shows " + type.getName())));
+      }
+    };
   }
 
   @Test

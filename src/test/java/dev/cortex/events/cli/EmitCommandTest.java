@@ -2,20 +2,30 @@ package dev.cortex.events.cli;
 
 import static dev.cortex.events.cli.TestCommandLine.bytes;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.event.ErrorCode;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.SequenceInputStream;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What {@code cortex emit} records, prints and refuses. */
 @ExtendWith(PostgresExtension.class)
@@ -106,8 +116,58 @@ class EmitCommandTest {
   @Test
   void a_directory_is_no_payload(@TempDir Path directory) {
     Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@" + directory);
-    assertThat(answer.status()).isEqualTo(69);
-    assertThat(answer.err()).contains("cannot read").doesNotContain("\tat ");
+    assertThat(answer.status()).isEqualTo(66);
+    assertThat(answer.err())
+        .contains("cannot read " + directory)
+        .contains("Is a directory")
+        .doesNotContain("\tat ");
+  }
+
+  @Test
+  void a_payload_file_of_somebody_else_is_not_permitted(@TempDir Path directory) throws Exception {
+    assertThat(new UnreadableInputException("x", new AccessDeniedException("x")).code())
+        .isEqualTo(ErrorCode.NOT_PERMITTED);
+    Path file = Files.writeString(directory.resolve("payload.json"), "{}");
+    Files.setPosixFilePermissions(file, Set.of());
+    assumeFalse(Files.isReadable(file), "root may read everything");
+    Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@" + file);
+    assertThat(answer.status()).isEqualTo(77);
+    assertThat(answer.err()).contains("permission denied: " + file);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"emit -", "emit task.failed --source me --payload -"})
+  void an_input_that_breaks_off_is_named_with_the_reason(String command) {
+    Answer answer = cortex.run(new BrokenInput(), command.split(" "));
+    assertThat(answer.status()).as(answer.err()).isEqualTo(66);
+    assertThat(answer.out()).isEmpty();
+    assertThat(answer.err())
+        .isEqualTo("cortex: cannot read standard input: the line is cut%n".formatted());
+  }
+
+  /** As a terminal or a network file is whose other end has gone. */
+  private static final class BrokenInput extends InputStream {
+    @Override
+    public int read() throws IOException {
+      throw new IOException("the line is cut");
+    }
+
+    @Override
+    public int read(byte[] target, int offset, int length) throws IOException {
+      return read();
+    }
+  }
+
+  /** In a locale without it, Java puts U+FFFD in place of each byte before we see the argument. */
+  @ParameterizedTest
+  @ValueSource(strings = {"emit %s --source Jösé", "pause %s --reason Jösé"})
+  void an_argument_that_the_locale_has_destroyed_is_not_recorded(
+      String command, @TempDir Path directory) throws Exception {
+    Path log = directory.resolve("log");
+    Process process = cortex.start(Map.of("LC_ALL", "C"), log, command.formatted(type).split(" "));
+    assertThat(process.waitFor()).isEqualTo(64);
+    assertThat(Files.readString(log)).contains("LC_ALL=C.UTF-8").contains("ANSI_X3.4-1968");
+    assertThat(subscription.recorded()).isZero();
   }
 
   @Test
@@ -155,6 +215,20 @@ class EmitCommandTest {
             line -> assertThat(line).startsWith("cortex: line 3: ").contains("source must be"),
             line -> assertThat(line).startsWith("cortex: line 5: ").contains("task.failed"));
     assertThat(subscription.recorded()).isEqualTo(2);
+  }
+
+  @Test
+  void a_line_that_never_ends_is_refused_after_what_was_good_before_it() throws Exception {
+    InputStream endless =
+        new SequenceInputStream(
+            new ByteArrayInputStream(
+                bytes("{\"event_type\": \"%s\", \"source\": \"a\"}\n".formatted(type))),
+            Files.newInputStream(Path.of("/dev/zero")));
+    Answer answer = cortex.run(endless, "emit", "-");
+    assertThat(answer.status()).as(answer.err()).isEqualTo(65);
+    assertThat(answer.err()).contains("line 2 may have at most 34603008 bytes");
+    assertThat(answer.out().lines()).hasSize(1);
+    assertThat(subscription.recorded()).isEqualTo(1);
   }
 
   @Test

@@ -69,6 +69,20 @@ class InstallationTest {
         .doesNotContain("fleet ");
   }
 
+  @Test
+  void a_worker_refuses_a_database_without_the_fleet_or_with_an_older_one() throws SQLException {
+    onEmpty.run("migrate", "--no-fleet");
+    Answer without = onEmpty.run("worker", "--drain");
+    assertThat(without.status()).as(without.err()).isEqualTo(78);
+    assertThat(without.err()).contains("schema fleet: must have at least version 1");
+    onEmpty.run("migrate");
+    assertThat(onEmpty.run("worker", "--drain").status()).isZero();
+    onEmptySuperuser("update fleet.settings set schema_version = 0");
+    Answer older = onEmpty.run("worker", "--drain");
+    assertThat(older.status()).as(older.err()).isEqualTo(78);
+    assertThat(older.err()).contains("but the database has version 0; run `cortex migrate`");
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -153,6 +167,14 @@ class InstallationTest {
     superuser("revoke cortex_operator, cortex_owner, " + database.address().user() + " from cli");
     Answer answer = cortex.run("pause", "some-handler", "--reason", "a test");
     assertThat(answer.status()).as(answer.err()).isEqualTo(77);
+  }
+
+  private void onEmptySuperuser(String sql) throws SQLException {
+    try (Connection connection =
+            database.superuserAddress().withDatabase(EMPTY).dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      statement.execute(sql);
+    }
   }
 
   private void superuser(String sql) throws SQLException {

@@ -114,6 +114,16 @@ class QuestionsTest {
   }
 
   @ParameterizedTest
+  @ValueSource(strings = {"audit", "audit --json"})
+  void an_audit_of_an_event_that_nobody_recorded_is_not_found(String question) {
+    String[] command = (question + " evt_20200101_000000_1").split(" ");
+    Answer answer = cortex.run(command);
+    assertThat(answer.status()).isEqualTo(66);
+    assertThat(answer.out()).isEmpty();
+    assertThat(answer.err()).contains("no event has this id: evt_20200101_000000_1");
+  }
+
+  @ParameterizedTest
   @ValueSource(strings = {"--limit=0", "--limit=many", "--since=soon", "--no-such-option"})
   void a_question_that_makes_no_sense_is_a_wrong_call(String option) {
     assertThat(cortex.run("events", option).status()).isEqualTo(64);

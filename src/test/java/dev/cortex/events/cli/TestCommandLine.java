@@ -54,6 +54,11 @@ final class TestCommandLine {
 
   /** A command in a JVM of its own, on the same database; what it says is kept in this file. */
   Process start(Path output, String... arguments) throws IOException {
+    return start(Map.of(), output, arguments);
+  }
+
+  Process start(Map<String, String> variables, Path output, String... arguments)
+      throws IOException {
     ProcessBuilder builder =
         new ProcessBuilder(
                 JavaProgram.command(
@@ -61,6 +66,7 @@ final class TestCommandLine {
             .redirectErrorStream(true)
             .redirectOutput(output.toFile());
     builder.environment().putAll(environment);
+    builder.environment().putAll(variables);
     return builder.start();
   }
 
@@ -72,7 +78,7 @@ final class TestCommandLine {
     return run(new ByteArrayInputStream(input), arguments);
   }
 
-  private Answer run(InputStream input, String... arguments) {
+  Answer run(InputStream input, String... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
     int status =

@@ -6,8 +6,14 @@ import static org.awaitility.Awaitility.await;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -153,6 +159,45 @@ class WorkerCommandTest {
     started.add(worker);
     await().atMost(PATIENCE).until(() -> output().contains("database"));
     assertThat(stop(worker, 30)).isZero();
+  }
+
+  @Test
+  void told_to_stop_while_its_first_connection_is_not_answered_it_ends_with_0() throws Exception {
+    try (ServerSocket silent = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+      String url = "postgresql://nobody@127.0.0.1:" + silent.getLocalPort() + "/nowhere";
+      Process worker = TestCommandLine.at(url).start(log(), "worker");
+      started.add(worker);
+      try (Socket waiting = silent.accept()) {
+        assertThat(stop(worker, 30)).as(output()).isZero();
+      }
+    }
+  }
+
+  @Test
+  void the_end_of_its_input_stops_a_worker_that_is_told_to_heed_it() throws Exception {
+    emit(100);
+    Process worker = start("worker", "--until-input-ends");
+    awaitMore(DONE, doneBefore);
+    worker.getOutputStream().close();
+    assertThat(worker.waitFor(30, TimeUnit.SECONDS)).as(output()).isTrue();
+    assertThat(worker.exitValue()).as(output()).isZero();
+    assertNothingLost(100);
+    drain();
+  }
+
+  @Test
+  void a_signal_ends_the_start_of_an_embedded_server() throws Exception {
+    Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
+    Path server = Files.createDirectory(directory.resolve("server"));
+    try (FileChannel lock =
+        FileChannel.open(
+            server.resolve("start.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+      assertThat(lock.lock().isValid()).isTrue();
+      Process worker = start("worker", "--data-dir", server.toString());
+      await().atMost(PATIENCE).until(() -> output().contains("making a PostgreSQL server"));
+      assertThat(stop(worker, 30)).as(output()).isEqualTo(128 + 15);
+    }
+    assertThat(server.resolve("data")).doesNotExist();
   }
 
   private void drain() throws Exception {

@@ -47,6 +47,17 @@ class ConnectionPoolTest {
   }
 
   @Test
+  void the_server_keeps_the_limits_that_a_pool_is_given(TestDatabase database) throws SQLException {
+    PoolOptions options =
+        PoolOptions.of("test-pool", 1).withStatementTimeout(Duration.ofSeconds(7));
+    try (ConnectionPool pool = ConnectionPool.open(database.address(), options);
+        Connection connection = pool.connection()) {
+      assertThat(ask(connection, "show statement_timeout")).isEqualTo("7s");
+      assertThat(ask(connection, "show idle_in_transaction_session_timeout")).isEqualTo("7s");
+    }
+  }
+
+  @Test
   void a_pool_opens_while_the_database_is_down_and_outlives_its_restarts(DedicatedPostgres server) {
     server.stop();
     PoolOptions options =

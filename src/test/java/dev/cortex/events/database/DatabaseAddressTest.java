@@ -62,11 +62,36 @@ class DatabaseAddressTest {
         "postgresql://ann:CANARY-s3cret@[::1/db",
         "postgresql://ann:CANARY-s3cret@%2Fvar%2Frun/db",
         "postgresql://ann:CANARY-s3cret@h/db?target_session_attrs=best",
+        "postgresql://ann:CANARY-s3cret/x@h/db",
+        "postgresql://ann:x/CANARY-s3cret@h/db",
+        "postgresql://ann:1/CANARY-s3cret@h/db",
+        "postgresql://ann:x@CANARY-s3cret/x@h/db",
+        "postgresql://ann:1?CANARY-s3cret=x@h/db",
+        "postgresql://ann:x@y?CANARY-s3cret=x@h/db",
+        "postgresql://ann:1/x?CANARY-s3cret=x@h/db",
+        "postgresql://[CANARY-s3cret/x@h/db",
       })
   void a_url_that_breaks_a_rule_is_refused_without_repeating_the_password(String url) {
     assertThatThrownBy(() -> DatabaseAddress.of(url))
         .isInstanceOf(InvalidAddressException.class)
         .hasMessageNotContaining(CANARY);
+  }
+
+  @Test
+  void a_password_that_was_cut_off_at_its_slash_is_told_how_to_be_written() {
+    assertThatThrownBy(() -> DatabaseAddress.of("postgresql://u:s3cr/et@host/db"))
+        .hasMessageContaining("/ as %2F")
+        .hasMessageNotContaining("s3cr")
+        .hasMessageNotContaining("et@");
+    assertThatThrownBy(() -> DatabaseAddress.of("postgresql://u:70000/et@host/db"))
+        .hasMessageNotContaining("70000");
+    assertThat(DatabaseAddress.of("postgresql://h/d?user=ann@corp").user()).isEqualTo("ann@corp");
+  }
+
+  @Test
+  void a_misspelt_parameter_is_told_its_nearest_name() {
+    assertThatThrownBy(() -> DatabaseAddress.of("postgresql://h/d?sslmod=require"))
+        .hasMessageContaining("such as sslmode");
   }
 
   @Test
@@ -163,6 +188,31 @@ class DatabaseAddressTest {
     Files.createFile(root);
     assertThat(source(DatabaseAddress.of("postgresql://h/d", environment)).getSslRootCert())
         .isEqualTo(root.toString());
+  }
+
+  @Test
+  void psql_is_told_whom_to_trust_and_with_which_options(@TempDir Path home) throws Exception {
+    Map<String, String> environment = Map.of("HOME", home.toString());
+    assertThat(DatabaseAddress.of("postgresql://h/d", environment).psqlVariables())
+        .as("Java's own authorities")
+        .containsEntry("PGSSLMODE", "verify-full")
+        .containsEntry("PGSSLROOTCERT", "system");
+    assertThat(DatabaseAddress.of("postgresql://localhost/d", environment).psqlVariables())
+        .as("no certificate is looked at")
+        .doesNotContainKeys("PGSSLROOTCERT", "PGAPPNAME");
+    assertThat(
+            DatabaseAddress.of(
+                    "postgresql://h/d?sslrootcert=/r.crt&sslcert=/c&sslkey=/k&options=-c%20jit%3Doff",
+                    environment)
+                .psqlVariables())
+        .containsEntry("PGSSLROOTCERT", "/r.crt")
+        .containsEntry("PGSSLCERT", "/c")
+        .containsEntry("PGSSLKEY", "/k")
+        .containsEntry("PGOPTIONS", "-c jit=off");
+    Path root = Files.createDirectory(home.resolve(".postgresql")).resolve("root.crt");
+    Files.createFile(root);
+    assertThat(DatabaseAddress.of("postgresql://h/d", environment).psqlVariables())
+        .containsEntry("PGSSLROOTCERT", root.toString());
   }
 
   @Test

@@ -52,17 +52,17 @@ class DatabaseFaultTest {
   @CsvSource({
     "CONTENTION, false, false",
     "CONNECTION_LOST, false, true",
-    "EXHAUSTED, false, false",
-    "TRANSACTION_TIMEOUT, true, true",
+    "EXHAUSTED, false, true",
+    "TRANSACTION_TIMEOUT, true, false",
     "STATEMENT_CANCELLED, true, false",
     "REJECTED, true, false",
     "ACCESS_DENIED, true, false",
     "OTHER, true, false"
   })
   void only_what_the_handler_did_costs_an_attempt(
-      DatabaseFault fault, boolean costsAttempt, boolean connectionEnded) {
+      DatabaseFault fault, boolean costsAttempt, boolean isAbsence) {
     assertThat(fault.costsAttempt()).isEqualTo(costsAttempt);
-    assertThat(fault.connectionEnded()).isEqualTo(connectionEnded);
+    assertThat(fault.isAbsence()).isEqualTo(isAbsence);
   }
 
   @Test

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.cortex.events.event.ErrorCode;
 import java.io.IOException;
+import java.nio.charset.Charset;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -49,11 +50,15 @@ class EmbeddedPostgresTest {
     PostgresPrograms.delete(made);
   }
 
-  private void copyMade() throws IOException {
-    ServerHome.createPrivate(directory);
+  private static void copyMade(Path target) throws IOException {
+    ServerHome.createPrivate(target);
     for (String part : List.of("data", "cortex.password", "postgres.password")) {
-      copyTree(made.resolve("server").resolve(part), directory.resolve(part));
+      copyTree(made.resolve("server").resolve(part), target.resolve(part));
     }
+  }
+
+  private static boolean systemCanWrite(String name) {
+    return Charset.forName(System.getProperty("sun.jnu.encoding")).newEncoder().canEncode(name);
   }
 
   @BeforeEach
@@ -62,7 +67,7 @@ class EmbeddedPostgresTest {
     Files.setPosixFilePermissions(parent, PosixFilePermissions.fromString("rwxr-xr-x"));
     directory = parent.resolve("server");
     if (!test.getTags().contains("new")) {
-      copyMade();
+      copyMade(directory);
     }
   }
 
@@ -184,6 +189,59 @@ class EmbeddedPostgresTest {
     }
   }
 
+  @Test
+  void a_server_in_a_directory_whose_name_is_not_ascii_is_joined_and_left_alone() throws Exception {
+    assumeTrue(systemCanWrite("jöse"), "needs a locale that can write the name");
+    Path plain = directory;
+    Path named = Files.move(plain, parent.resolve("jöse x"));
+    directory = named;
+    try (UserProcess first = UserProcess.start(directory).awaitAnswer();
+        UserProcess second = UserProcess.start(directory).awaitAnswer()) {
+      assertThat(first.isReady()).as(first.answer()).isTrue();
+      assertThat(second.answer()).isEqualTo(first.answer());
+      EmbeddedServerStatus status = EmbeddedPostgres.status(directory);
+      assertThat(status.process()).isPresent();
+
+      Files.createSymbolicLink(plain, named);
+      try (UserProcess linked = UserProcess.start(plain).awaitAnswer()) {
+        assertThat(linked.answer()).as("by another name").isEqualTo(first.answer());
+      }
+      try (UserProcess ascii =
+          UserProcess.start(
+                  List.of("env", "LC_ALL=C"), System.getProperty("java.class.path"), plain)
+              .awaitAnswer()) {
+        assertThat(ascii.answer()).contains("may be its server");
+      }
+      assertThat(EmbeddedPostgres.status(directory).process()).isEqualTo(status.process());
+      assertThat(ask(status.address().orElseThrow(), "select 1")).isEqualTo("1");
+    }
+  }
+
+  @Test
+  void an_id_of_another_server_is_no_obstacle_if_that_began_at_another_time() throws Exception {
+    Path other = parent.resolve("other");
+    try (EmbeddedPostgres running = EmbeddedPostgres.open(directory)) {
+      copyMade(other);
+      Path file = other.resolve("data/postmaster.pid");
+      List<String> lines =
+          new ArrayList<>(Files.readAllLines(directory.resolve("data/postmaster.pid")));
+      Files.write(file, lines);
+      assertThatThrownBy(() -> EmbeddedPostgres.open(other))
+          .isInstanceOf(EmbeddedServerException.class)
+          .hasMessageContaining("may be its server");
+      assertThat(file).exists();
+      assertThat(ask(running, "select 1")).isEqualTo("1");
+
+      lines.set(2, Long.toString(Long.parseLong(lines.get(2)) - 3_600));
+      Files.write(file, lines);
+      EmbeddedPostgres started = EmbeddedPostgres.open(other);
+      assertThat(ask(started, "select 1")).isEqualTo("1");
+      started.close();
+      assertThat(started.awaitStopped(LONG)).isTrue();
+      assertThat(ask(running, "select 1")).isEqualTo("1");
+    }
+  }
+
   @Tag("new")
   @Test
   void processes_that_start_at_once_share_one_server() throws Exception {
@@ -271,6 +329,70 @@ class EmbeddedPostgresTest {
     try (EmbeddedPostgres server = EmbeddedPostgres.open(directory)) {
       assertThat(ask(server, "select 1")).isEqualTo("1");
     }
+  }
+
+  @Tag("new")
+  @ParameterizedTest
+  @ValueSource(strings = {"rwxr-xr-x", "rwxrwxrwx"})
+  void a_directory_that_others_can_enter_is_refused_and_left_as_it_is(String permissions)
+      throws IOException {
+    Files.createDirectory(directory);
+    Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString(permissions));
+    assertUnfit("must be closed to others (chmod 700), and is " + permissions);
+    assertThat(Files.getPosixFilePermissions(directory))
+        .isEqualTo(PosixFilePermissions.fromString(permissions));
+  }
+
+  @Tag("new")
+  @Test
+  void a_directory_that_holds_something_else_is_refused() throws IOException {
+    ServerHome.createPrivate(directory);
+    Files.createFile(directory.resolve("thesis.txt"));
+    assertUnfit("must be empty or a server's");
+    try (var entries = Files.list(directory)) {
+      assertThat(entries).hasSize(1);
+    }
+  }
+
+  @Tag("new")
+  @Test
+  void a_directory_of_another_user_is_refused_whoever_we_are() throws IOException {
+    assumeTrue(isRoot(), "needs root to give a directory away");
+    ServerHome.createPrivate(directory);
+    Files.setOwner(
+        directory,
+        directory.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("daemon"));
+    assertUnfit("must belong to the user who runs this program, and belongs to daemon");
+    assertThatThrownBy(() -> EmbeddedPostgres.open(directory, LaunchIdentity.setpriv("nobody")))
+        .hasMessageContaining("belongs to daemon");
+    assertThat(Files.getOwner(directory).getName()).isEqualTo("daemon");
+  }
+
+  @Tag("new")
+  @Test
+  void an_empty_directory_of_ours_alone_is_taken() throws IOException {
+    ServerHome.createPrivate(directory);
+    assertThat(ServerHome.of(directory).isEmptyOrOurs()).isTrue();
+    copyMade(directory.resolve("x"));
+    assertThat(ServerHome.of(directory).isEmptyOrOurs()).isFalse();
+    assertThat(ServerHome.of(directory.resolve("x")).isEmptyOrOurs()).isTrue();
+    PostgresPrograms.delete(directory.resolve("x"));
+    EmbeddedPostgres.open(directory).close();
+  }
+
+  @Tag("new")
+  @Test
+  void a_file_is_no_directory() throws IOException {
+    Files.createFile(directory);
+    assertUnfit("must be a directory");
+  }
+
+  private void assertUnfit(String problem) {
+    assertThatThrownBy(() -> EmbeddedPostgres.open(directory))
+        .isInstanceOfSatisfying(
+            EmbeddedServerException.class,
+            e -> assertThat(e.code()).isEqualTo(ErrorCode.CONFIGURATION))
+        .hasMessageContaining(problem);
   }
 
   @Test

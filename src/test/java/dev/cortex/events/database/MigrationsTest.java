@@ -10,6 +10,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -117,20 +118,21 @@ class MigrationsTest {
 
   @Test
   void a_schema_must_exist_be_new_enough_and_still_serve_us() throws SQLException {
-    assertMismatch("run `cortex migrate`");
+    assertMismatch("run `cortex migrate`", OptionalInt.empty());
     migrations("sample").migrate();
     require();
     run("update cortex.settings set schema_version = 0");
-    assertMismatch("must be at least 1, but the database has 0");
+    assertMismatch("must be at least 1, but the database has 0", OptionalInt.of(0));
     run("update cortex.settings set schema_version = 7, minimum_worker = 1");
     require();
     run("update cortex.settings set minimum_worker = 7");
-    assertMismatch("serves workers from 7 on");
+    assertMismatch("serves workers from 7 on", OptionalInt.of(7));
   }
 
-  private void assertMismatch(String part) {
+  private void assertMismatch(String part, OptionalInt found) {
     assertThatThrownBy(this::require)
-        .isInstanceOf(SchemaMismatchException.class)
+        .isInstanceOfSatisfying(
+            SchemaMismatchException.class, e -> assertThat(e.found()).isEqualTo(found))
         .hasMessageContaining(part);
   }
 

@@ -44,10 +44,29 @@ class LowWaterMarksTest {
 
   @Test
   void each_priority_has_a_mark_of_its_own() {
-    handle(START, row(MEDIUM, 9, 9));
+    handle(START, row(CRITICAL, 5, 5), row(MEDIUM, 9, 9));
 
-    ClaimWindow ahead = marks.next(START);
-    assertThat(ahead.fromAt()).isEqualTo("{-infinity,-infinity,2026-01-01T12:00:09Z,-infinity}");
+    assertThat(marks.next(START).fromAt())
+        .startsWith("{2026-01-01T12:00:05Z,")
+        .endsWith(",2026-01-01T12:00:09Z,-infinity}");
+  }
+
+  /** Or the dead rows of a priority that is rarely used would be walked by every claim. */
+  @Test
+  void a_priority_that_was_looked_through_to_its_end_is_marked_by_the_moment_of_the_claim() {
+    marks.committed(marks.next(START), List.of(row(MEDIUM, 9, 9)), false, CHEAP, START);
+
+    assertThat(marks.next(START).fromAt())
+        .isEqualTo(
+            "{2026-01-01T12:00:00Z,2026-01-01T12:00:00Z,2026-01-01T12:00:09Z,2026-01-01T12:00:00Z}");
+  }
+
+  @Test
+  void what_comes_after_the_last_row_of_a_full_claim_was_not_looked_at() {
+    marks.committed(marks.next(START), List.of(row(MEDIUM, 9, 9)), true, CHEAP, START);
+
+    assertThat(marks.next(START).fromAt())
+        .isEqualTo("{2026-01-01T12:00:00Z,2026-01-01T12:00:00Z,2026-01-01T12:00:09Z,-infinity}");
   }
 
   @Test
@@ -215,7 +234,7 @@ class LowWaterMarksTest {
   }
 
   private void commit(ClaimWindow window, long now, Delivery... rows) {
-    marks.committed(window, List.of(rows), false, CHEAP, now);
+    marks.committed(window, List.of(rows), true, CHEAP, now);
   }
 
   private List<Kind> kinds(long... moments) {

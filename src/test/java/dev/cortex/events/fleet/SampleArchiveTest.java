@@ -43,13 +43,13 @@ class SampleArchiveTest {
         new Importer(database.dataSource(), ImportOptions.defaults()).run(List.of(directory));
 
     assertThat(again.accepted()).isZero();
-    assertThat(again.duplicate()).isEqualTo(56);
+    assertThat(again.duplicate()).isEqualTo(SampleArchive.EVENTS);
   }
 
   @Test
   void what_is_no_event_is_kept_with_its_reason() throws SQLException {
     assertThat(fleet.rows("select origin from cortex.quarantined"))
-        .hasSize(3)
+        .hasSize(SampleArchive.DEFECTS)
         .allMatch(origin -> origin.contains("older-daemon-events.jsonl"));
   }
 

@@ -165,8 +165,8 @@ class ContentionTest {
   /** Claims are right at READ COMMITTED only; an administrator may have chosen another default. */
   @Test
   void interleaving_25_claims_run_at_read_committed_whatever_the_default_is() throws Exception {
-    configure("set default_transaction_isolation = 'serializable'");
     engine.subscribe("isolated", TYPE);
+    configure("set default_transaction_isolation = 'serializable'");
     engine.emit(TYPE, 300);
     Queue<String> isolations = new ConcurrentLinkedQueue<>();
     HandlerDefinition definition =

@@ -50,6 +50,22 @@ class RepeatedEventsTest {
   }
 
   @Test
+  void a_repetition_of_what_is_itself_a_repetition_in_the_same_statement_is_an_event_of_its_own()
+      throws Exception {
+    EventDraft first = keyed("a");
+    EventDraft dropped = keyed("a").withEventId("evt_20260101_000000_chain");
+    EventDraft own = keyed("b").withEventId("evt_20260101_000000_chain");
+    List<String> ids;
+    try (Connection emitter = engine.session()) {
+      ids = engine.emitAll(emitter, List.of(first, dropped, own));
+    }
+    assertThat(ids.get(1)).isEqualTo(ids.get(0));
+    assertThat(ids.get(2)).isEqualTo("evt_20260101_000000_chain");
+    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(2);
+    assertThat(engine.number("select count(*) from cortex.deliveries")).isEqualTo(2);
+  }
+
+  @Test
   void interleaving_10_the_second_is_the_first_when_the_first_rolls_back() throws Exception {
     try (Connection first = engine.begin();
         Connection second = engine.begin()) {

@@ -9,6 +9,7 @@
  *  4  a delivery and a replay of one event            SettledDeliveriesTest
  *  5  an event that retention has dropped             SettledDeliveriesTest
  *  7  effects of an outcome that is not done          UndoneEffectsTest
+ *  8  an event that kills the process              crash.KillerEventTest
  *  9  handlers without a key race                     fleet.TaskOutcomesTest, fleet.WorkerHealthTest, fleet.LearningTest
  * 10  dedupe keys in the emitter's transaction        RepeatedEventsTest
  * 11  batches on shared rows                          ContentionTest
@@ -31,11 +32,10 @@
  * </pre>
  *
  * <p>The others have no test yet, since what they are about is not built: back-fill beside open
- * emitters (3), leases, their renewal and their limits (6, 24), charging an event that kills its
- * process (8), ending backends past their budget before PostgreSQL 17 (22), renaming and retiring
- * handlers (27). The columns and rules that they need are in the schema already. 29 is a statement
- * about failovers that the documentation makes, 32 and 33 are figures of the command line and of
- * the benchmark.
+ * emitters (3), leases, their renewal and their limits (6, 24), ending backends past their budget
+ * before PostgreSQL 17 (22), renaming and retiring handlers (27). The columns and rules that they
+ * need are in the schema already. 29 is a statement about failovers that the documentation makes,
+ * 32 and 33 are figures of the command line and of the benchmark.
  */
 @NullMarked
 package dev.cortex.events.interleaving;

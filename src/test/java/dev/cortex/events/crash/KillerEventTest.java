@@ -1,0 +1,90 @@
+package dev.cortex.events.crash;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import java.io.IOException;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** Interleaving 8: an event that kills whoever runs it, and a supervisor that starts them again. */
+@ExtendWith(PostgresExtension.class)
+@Timeout(180)
+class KillerEventTest {
+  private static final int EVENTS = 300;
+
+  /** One finds nothing, one finds the batch, the rest are the attempts. */
+  private static final int MAX_DEATHS = 2 + KillerWorker.MAX_ATTEMPTS;
+
+  private static final String ENDED =
+      "select count(*) from cortex.attempts join cortex.handlers using (handler_id)"
+          + " where name = 'killed' and outcome in ('done', 'dead')";
+
+  private final CrashDatabase database;
+  private final List<Process> started = new ArrayList<>();
+
+  KillerEventTest(TestDatabase database) throws SQLException {
+    this.database = CrashDatabase.prepare(database);
+    this.database.run(
+        "insert into cortex.event_types (type) values ('crash.killer');"
+            + " select cortex.register_handler('killed', 'transactional', 3::smallint, '30 s', array['crash.killer']);"
+            + " create table killer_effects (event_id text not null);"
+            + " grant all on killer_effects to cortex_worker");
+  }
+
+  @AfterEach
+  void end_what_still_runs() {
+    started.forEach(Process::destroyForcibly);
+  }
+
+  @Test
+  void interleaving_8_it_ends_in_the_dead_letter_and_costs_its_neighbours_nothing()
+      throws Exception {
+    database.run(
+        """
+        insert into cortex.events (type, source, payload)
+        select 'crash.killer', 'test', case when n = 150 then '{"kill": true}'::jsonb else '{}' end
+          from generate_series(1, 300) n
+        """);
+
+    int deaths = 0;
+    Process worker = start();
+    while (database.count(ENDED) < EVENTS) {
+      if (!worker.isAlive()) {
+        assertThat(worker.exitValue()).isEqualTo(KillerWorker.EXIT_STATUS);
+        assertThat(++deaths).as("deaths").isLessThanOrEqualTo(MAX_DEATHS);
+        worker = start();
+      }
+    }
+
+    assertThat(
+            database.count(
+                "select count(*) from cortex.attempts where reason = 'process_died'"
+                    + " and outcome in ('crash', 'dead')"))
+        .isEqualTo(KillerWorker.MAX_ATTEMPTS);
+    assertThat(database.count("select count(*) from cortex.attempts where outcome = 'dead'"))
+        .isEqualTo(1);
+    assertThat(database.count("select count(*) from cortex.attempts where outcome = 'done'"))
+        .isEqualTo(EVENTS - 1);
+    assertThat(
+            database.count(
+                "select count(*) from cortex.attempts where outcome = 'done' and attempt > 1"))
+        .as("neighbours that were charged")
+        .isZero();
+    assertThat(database.count("select count(distinct event_id) from killer_effects"))
+        .isEqualTo(EVENTS - 1);
+    assertThat(database.count("select count(*) from killer_effects")).isEqualTo(EVENTS - 1);
+  }
+
+  private Process start() throws IOException, SQLException {
+    Process process = WorkerProcess.jvm(KillerWorker.class, database.url("cortex_worker")).start();
+    started.add(process);
+    return process;
+  }
+}
