@@ -52,6 +52,8 @@ import picocli.CommandLine.Spec;
       SchedulesCommand.class,
       RetryCommand.class,
       RedriveCommand.class,
+      BlockedCommand.class,
+      ReleaseCommand.class,
       CancelCommand.class,
       PauseCommand.class,
       ResumeCommand.class,

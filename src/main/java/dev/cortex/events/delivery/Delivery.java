@@ -13,13 +13,14 @@ import java.util.Optional;
  * @param lockedAt when, by the server's clock, the transaction that locked it began; no other
  *     transaction of its connection began then
  * @param handlerId the handler
- * @param lane 0 for unordered handlers
+ * @param lane 0 where it has no order
  * @param priority its place in the index
  * @param runAt when it became due; microseconds, part of its identity until it is settled
  * @param number the event's number in the log
  * @param generation 0 for the original delivery, n for the n-th replay
  * @param attempt attempts charged so far
  * @param event the event; empty where retention has dropped it
+ * @param hold what has to hold for its turn to be still its turn; empty in lane 0
  */
 public record Delivery(
     String tid,
@@ -31,12 +32,60 @@ public record Delivery(
     long number,
     short generation,
     int attempt,
-    Optional<Event> event) {
+    Optional<Event> event,
+    Optional<LaneHold> hold) {
+
+  /** A delivery of lane 0. */
+  public Delivery(
+      String tid,
+      Instant lockedAt,
+      short handlerId,
+      short lane,
+      Priority priority,
+      Instant runAt,
+      long number,
+      short generation,
+      int attempt,
+      Optional<Event> event) {
+    this(
+        tid,
+        lockedAt,
+        handlerId,
+        lane,
+        priority,
+        runAt,
+        number,
+        generation,
+        attempt,
+        event,
+        Optional.empty());
+  }
 
   /** The same delivery, locked again at another place. */
   Delivery lockedAgain(String tid, Instant lockedAt) {
     return new Delivery(
-        tid, lockedAt, handlerId, lane, priority, runAt, number, generation, attempt, event);
+        tid, lockedAt, handlerId, lane, priority, runAt, number, generation, attempt, event, hold);
+  }
+
+  /** The same delivery, as it was claimed in a lane. */
+  Delivery inLane(short lane, LaneHold hold) {
+    return new Delivery(
+        tid,
+        lockedAt,
+        handlerId,
+        lane,
+        priority,
+        runAt,
+        number,
+        generation,
+        attempt,
+        event,
+        Optional.of(hold));
+  }
+
+  /** Whether it waits for others of its key, and others for it. */
+  public boolean isOrdered() {
+    return hold.isPresent();
   }
 
   Mark mark() {

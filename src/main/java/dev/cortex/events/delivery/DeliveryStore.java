@@ -119,7 +119,9 @@ public final class DeliveryStore {
         from cortex.due_handlers(?::text::smallint[])
       """;
 
-  /** Claims deliveries of an unordered handler, by priority and then by age. */
+  private final LaneStore lanes = new LaneStore();
+
+  /** Claims deliveries of lane 0, which has no order: by priority and then by age. */
   public List<Delivery> claim(
       Connection transaction, short handlerId, ClaimWindow window, int limit) throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(CLAIM)) {
@@ -175,7 +177,7 @@ public final class DeliveryStore {
         json(row.getString(18)));
   }
 
-  private static Instant instant(ResultSet row, int column) throws SQLException {
+  static Instant instant(ResultSet row, int column) throws SQLException {
     return row.getObject(column, OffsetDateTime.class).toInstant();
   }
 
@@ -189,6 +191,9 @@ public final class DeliveryStore {
    * @return where it lies now; empty when it is no longer this worker's to run
    */
   public Optional<Delivery> reclaim(Connection transaction, Delivery delivery) throws SQLException {
+    if (delivery.hold().isPresent()) {
+      return lanes.reclaim(transaction, delivery, delivery.hold().get());
+    }
     try (PreparedStatement statement = transaction.prepareStatement(RECLAIM)) {
       statement.setShort(1, delivery.handlerId());
       statement.setShort(2, delivery.lane());
@@ -239,8 +244,11 @@ public final class DeliveryStore {
   public boolean settle(
       Connection transaction, int workerId, Delivery delivery, Settlement settlement)
       throws SQLException {
-    return settlement.next() == Settlement.Next.GONE
-        ? remove(transaction, workerId, delivery, settlement)
+    if (settlement.next() == Settlement.Next.GONE) {
+      return remove(transaction, workerId, delivery, settlement);
+    }
+    return delivery.hold().isPresent()
+        ? lanes.keep(transaction, workerId, delivery, delivery.hold().get(), settlement)
         : keep(transaction, workerId, delivery, settlement);
   }
 
@@ -284,18 +292,22 @@ public final class DeliveryStore {
       statement.setString(
           1, handlerIds.stream().map(String::valueOf).collect(Collectors.joining(",", "{", "}")));
       try (ResultSet rows = statement.executeQuery()) {
-        List<DueHandler> due = new ArrayList<>();
-        while (rows.next()) {
-          due.add(
-              new DueHandler(
-                  rows.getShort(1),
-                  rows.getBoolean(2),
-                  Optional.ofNullable(rows.getObject(3, OffsetDateTime.class))
-                      .map(OffsetDateTime::toInstant),
-                  instant(rows, 4)));
-        }
-        return due;
+        return toDueHandlers(rows);
       }
     }
+  }
+
+  static List<DueHandler> toDueHandlers(ResultSet rows) throws SQLException {
+    List<DueHandler> due = new ArrayList<>();
+    while (rows.next()) {
+      due.add(
+          new DueHandler(
+              rows.getShort(1),
+              rows.getBoolean(2),
+              Optional.ofNullable(rows.getObject(3, OffsetDateTime.class))
+                  .map(OffsetDateTime::toInstant),
+              instant(rows, 4)));
+    }
+    return due;
   }
 }

@@ -2,6 +2,7 @@ package dev.cortex.events.handler;
 
 import java.time.Duration;
 import java.util.Collections;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
@@ -29,6 +30,7 @@ import java.util.regex.Pattern;
  *     most a day. The server ends what twice the budget has not ended. A leased handler is
  *     interrupted, and charged likewise
  * @param requirement what it needs of the database; a worker starts only where it is met
+ * @param order the order of its events; empty: none
  */
 public record HandlerDefinition(
     String name,
@@ -37,7 +39,8 @@ public record HandlerDefinition(
     RetryPolicy retry,
     int maxBatch,
     Duration timeBudget,
-    Requirement requirement) {
+    Requirement requirement,
+    Optional<Order> order) {
 
   private static final Requirement NOTHING = connection -> {};
 
@@ -112,6 +115,10 @@ public record HandlerDefinition(
             "pattern must be a type, a family such as security.* or *, was \"" + pattern + "\"");
       }
     }
+    if (order.isPresent() && work instanceof Leased) {
+      throw new IllegalArgumentException(
+          "a leased handler has no order, " + name + " asks for one");
+    }
     if (maxBatch < 1 || maxBatch > 10_000) {
       throw new IllegalArgumentException("maxBatch must be 1 to 10,000, was " + maxBatch);
     }
@@ -131,7 +138,8 @@ public record HandlerDefinition(
         RetryPolicy.defaults(),
         100,
         Duration.ofSeconds(30),
-        NOTHING);
+        NOTHING,
+        Optional.empty());
   }
 
   /** A handler written for a list of events: batches of up to 1,000, 30 seconds. */
@@ -143,7 +151,8 @@ public record HandlerDefinition(
         RetryPolicy.defaults(),
         1_000,
         Duration.ofSeconds(30),
-        NOTHING);
+        NOTHING,
+        Optional.empty());
   }
 
   /** A handler outside of a transaction: leases of 60 seconds, 15 minutes. */
@@ -155,30 +164,46 @@ public record HandlerDefinition(
         RetryPolicy.defaults(),
         1,
         Duration.ofMinutes(15),
-        NOTHING);
+        NOTHING,
+        Optional.empty());
   }
 
   /** Subscribed to these types and families too. */
   public HandlerDefinition on(String... patterns) {
     Set<String> all = new TreeSet<>(this.patterns);
     Collections.addAll(all, patterns);
-    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, requirement);
+    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withRetry(RetryPolicy retry) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withMaxBatch(int maxBatch) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withTimeBudget(Duration timeBudget) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 
   public HandlerDefinition withRequirement(Requirement requirement) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+  }
+
+  /** Handles the events of one key one after the other: {@link Order#byKey()}. */
+  public HandlerDefinition ordered() {
+    return ordered(Order.byKey());
+  }
+
+  /** Handles the events of one key one after the other. */
+  public HandlerDefinition ordered(Order order) {
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, Optional.of(order));
   }
 
   /** A leased handler with leases of this length, 1 second to 1 day. */
@@ -202,6 +227,7 @@ public record HandlerDefinition(
   }
 
   private HandlerDefinition with(Work work) {
-    return new HandlerDefinition(name, patterns, work, retry, maxBatch, timeBudget, requirement);
+    return new HandlerDefinition(
+        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
   }
 }

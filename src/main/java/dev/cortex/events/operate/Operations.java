@@ -70,6 +70,16 @@ public final class Operations {
     return verbs.cancel(eventId, handler, reason);
   }
 
+  /**
+   * Lets a blocked key of an ordered handler go on without the event that blocks it, which leaves
+   * its order and stays what it is, a dead letter or due later.
+   *
+   * @return the public id of that event
+   */
+  public String releaseKey(String handler, String key, String reason) {
+    return verbs.releaseKey(handler, key, reason);
+  }
+
   /** Nothing more is claimed for the handler; what runs is finished. */
   public void pauseHandler(String handler, String reason) {
     verbs.pauseHandler(handler, reason);
@@ -111,6 +121,15 @@ public final class Operations {
    */
   public List<DeadLetter> deadLetters(String handler, long afterPosition, int limit) {
     return questions.deadLetters(handler, afterPosition, limit);
+  }
+
+  /**
+   * The keys of ordered handlers that wait, those with the most behind them first.
+   *
+   * @param limit 1 to 10,000
+   */
+  public List<BlockedKey> blockedKeys(int limit) {
+    return questions.blockedKeys(limit);
   }
 
   /** Whether the log has an event with this public id. */

@@ -116,6 +116,40 @@ final class OperatorQuestions {
         row.getLong("event"));
   }
 
+  List<BlockedKey> blockedKeys(int limit) {
+    checkLimit(limit);
+    return database.ask(
+        "blocked keys",
+        handle ->
+            handle
+                .createQuery(
+                    """
+                    select b.handler, b.key, b.event_id, b.type, b.state, b.attempts,
+                           nullif(b.run_at, 'infinity') as until, b.waiting, b.reason, b.error
+                      from cortex.blocked b
+                     order by b.waiting desc, b.handler, b.key
+                     limit :limit
+                    """)
+                .bind("limit", limit)
+                .map((row, context) -> blockedKey(new Columns(row)))
+                .list());
+  }
+
+  private static BlockedKey blockedKey(Columns columns) throws SQLException {
+    ResultSet row = columns.row();
+    return new BlockedKey(
+        row.getString("handler"),
+        row.getString("key"),
+        row.getString("event_id"),
+        columns.optional("type"),
+        DeliveryState.of(row.getString("state")),
+        row.getInt("attempts"),
+        columns.moment("until"),
+        row.getLong("waiting"),
+        columns.optional("reason"),
+        columns.optional("error"));
+  }
+
   boolean isRecorded(String eventId) {
     return database.ask(
         "event",

@@ -70,6 +70,19 @@ final class OperatorVerbs {
                 .list());
   }
 
+  String releaseKey(String handler, String key, String reason) {
+    return database.ask(
+        "release",
+        handle ->
+            handle
+                .createQuery("select cortex.release_key(:handler, :key, :reason)")
+                .bind("handler", handler)
+                .bind("key", key)
+                .bind("reason", reason)
+                .mapTo(String.class)
+                .one());
+  }
+
   void pauseHandler(String handler, String reason) {
     database.ask(
         "pause",

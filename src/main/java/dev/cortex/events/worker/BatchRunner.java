@@ -12,6 +12,7 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import javax.sql.DataSource;
 
@@ -66,7 +67,6 @@ final class BatchRunner {
       if (claimed.isEmpty()) {
         connection.rollback();
       } else {
-        queue.batchSize().weighed(claimed.size(), weight(claimed));
         handle(connection, queue, slot, claimed);
       }
       queue.marks().committed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
@@ -89,22 +89,31 @@ final class BatchRunner {
     return claimed > 0 || window.kind() != ClaimWindow.Kind.AHEAD ? Found.SOME : Found.NOTHING;
   }
 
-  private void handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+  /**
+   * Runs what the open transaction has claimed, and ends the transaction.
+   *
+   * @param claimed at least one
+   * @return whether this very transaction committed, with all of it finished or settled
+   */
+  boolean handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException, InterruptedException {
-    List<Delivery> suspects = caution.suspects(connection, queue, claimed);
+    queue.batchSize().weighed(claimed.size(), weight(claimed));
+    List<Delivery> alone = alone(connection, queue, claimed);
+    AtomicBoolean isCommitted = new AtomicBoolean();
     try {
-      if (suspects.isEmpty()) {
-        caution.beside(() -> runBatch(connection, queue, slot, claimed));
+      if (alone.isEmpty()) {
+        caution.beside(() -> isCommitted.set(runBatch(connection, queue, slot, claimed)));
       } else {
         queue.marks().givenBack(claimed);
         connection.rollback();
-        for (Delivery suspect : suspects) {
+        for (Delivery suspect : alone) {
           caution.alone(
               slot,
               () -> slot.begin(queue, List.of(suspect), connection),
               () -> solo.run(connection, queue, suspect));
         }
       }
+      return isCommitted.get();
     } catch (SQLException | RuntimeException | InterruptedException e) {
       queue.marks().givenBack(claimed);
       throw e;
@@ -113,21 +122,33 @@ final class BatchRunner {
     }
   }
 
-  private void runBatch(
+  /**
+   * The suspects; and all that was claimed in a lane with one, since it may be what a suspect waits
+   * for.
+   */
+  private List<Delivery> alone(Connection connection, HandlerQueue queue, List<Delivery> claimed)
+      throws SQLException {
+    List<Delivery> suspects = caution.suspects(connection, queue, claimed);
+    return suspects.isEmpty() || queue.lanes().isEmpty() ? suspects : claimed;
+  }
+
+  private boolean runBatch(
       Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException {
     slot.begin(queue, claimed, connection);
     caution.show(slot);
     if (claimed.size() == 1) {
-      solo.runLocked(connection, queue, claimed.get(0));
-    } else if (!handleTogether(connection, queue, claimed)) {
-      connection.rollback();
-      for (Delivery delivery : claimed) {
-        slot.begin(queue, List.of(delivery), connection);
-        caution.show(slot);
-        solo.run(connection, queue, delivery);
-      }
+      return solo.runLocked(connection, queue, claimed.get(0));
+    } else if (handleTogether(connection, queue, claimed)) {
+      return true;
     }
+    connection.rollback();
+    for (Delivery delivery : claimed) {
+      slot.begin(queue, List.of(delivery), connection);
+      caution.show(slot);
+      solo.run(connection, queue, delivery);
+    }
+    return false;
   }
 
   /**
@@ -138,6 +159,10 @@ final class BatchRunner {
   private boolean handleTogether(Connection connection, HandlerQueue queue, List<Delivery> claimed)
       throws SQLException {
     long start = System.nanoTime();
+    if (claimed.stream().anyMatch(delivery -> delivery.isOrdered() && delivery.event().isEmpty())) {
+      // It will be a dead letter, which may hold its key: those behind it must not run with it.
+      return false;
+    }
     List<Delivery> present = settleGone(connection, claimed);
     HandlerCall.Result result = call.handle(connection, queue.definition().work(), present);
     try {

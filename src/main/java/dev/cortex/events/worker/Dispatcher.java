@@ -172,6 +172,20 @@ final class Dispatcher {
     }
   }
 
+  /** Something is in this queue, maybe below its marks. */
+  void wake(HandlerQueue queue) {
+    lock.lock();
+    try {
+      for (Entry entry : entries) {
+        if (entry.queue == queue) {
+          wake(entry);
+        }
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /** Something may be in any queue, maybe below its marks. */
   void wakeAll() {
     lock.lock();

@@ -1,25 +1,40 @@
 package dev.cortex.events.worker;
 
 import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.delivery.Lanes;
 import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * One handler's queue as this process sees it: the definition, and what the process remembers of
- * the queue. Whether it is due, and who works it, is the dispatcher's to know.
+ * the queue. Whether it is due, and who works it, is the dispatcher's to know. An ordered handler
+ * has two: its lanes, and lane 0 for events without a key.
  */
 final class HandlerQueue {
   private final HandlerDefinition definition;
   private final short handlerId;
+  private final Optional<Lanes> lanes;
   private final LowWaterMarks marks = new LowWaterMarks();
   private final BatchSize batchSize;
   private final Strikes strikes = new Strikes();
 
+  /** Lane 0, where nothing has an order. */
   HandlerQueue(HandlerDefinition definition, short handlerId) {
+    this(definition, handlerId, Optional.empty());
+  }
+
+  /** The lanes of an ordered handler. */
+  static HandlerQueue ordered(HandlerDefinition definition, short handlerId, int lanes) {
+    return new HandlerQueue(definition, handlerId, Optional.of(new Lanes(lanes)));
+  }
+
+  private HandlerQueue(HandlerDefinition definition, short handlerId, Optional<Lanes> lanes) {
     this.definition = definition;
     this.handlerId = handlerId;
+    this.lanes = lanes;
     this.batchSize = new BatchSize(definition.maxBatch());
   }
 
@@ -38,6 +53,11 @@ final class HandlerQueue {
 
   short handlerId() {
     return handlerId;
+  }
+
+  /** Of an ordered queue; it does not use the marks. */
+  Optional<Lanes> lanes() {
+    return lanes;
   }
 
   LowWaterMarks marks() {

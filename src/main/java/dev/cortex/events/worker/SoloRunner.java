@@ -51,37 +51,50 @@ final class SoloRunner {
     }
   }
 
-  /** Runs a delivery that the open transaction has locked, and ends the transaction. */
-  void runLocked(Connection connection, HandlerQueue queue, Delivery locked) throws SQLException {
+  /**
+   * Runs a delivery that the open transaction has locked, and ends the transaction.
+   *
+   * @return whether this very transaction committed what became of it
+   */
+  boolean runLocked(Connection connection, HandlerQueue queue, Delivery locked)
+      throws SQLException {
     Optional<Delivery> delivery = Optional.of(locked);
     for (int clashes = 0; delivery.isPresent(); clashes++) {
-      if (runOnce(connection, queue, delivery.get())) {
-        return;
+      Ended ended = runOnce(connection, queue, delivery.get());
+      if (ended != Ended.CLASHED) {
+        return ended == Ended.HERE && clashes == 0;
       }
       connection.rollback();
       delivery = store.reclaim(connection, locked);
       if (delivery.isPresent() && clashes >= MAX_CLASHES) {
         record(connection, queue, delivery.get(), Settlement.snooze("contention", AFTER_CLASHES));
-        return;
+        return false;
       }
     }
     connection.rollback();
+    return false;
   }
 
-  /**
-   * Handle, decide, record.
-   *
-   * @return false when it clashed and is to be run again
-   */
-  private boolean runOnce(Connection connection, HandlerQueue queue, Delivery delivery)
+  /** How a run ended. */
+  private enum Ended {
+    /** Finished or settled by the transaction that had locked the delivery. */
+    HERE,
+    /** That transaction was lost; settled by another one, if the delivery still was there. */
+    AFRESH,
+    /** It is to be run again. */
+    CLASHED
+  }
+
+  /** Handle, decide, record. */
+  private Ended runOnce(Connection connection, HandlerQueue queue, Delivery delivery)
       throws SQLException {
     if (delivery.event().isEmpty()) {
-      return record(connection, queue, delivery, Settlement.eventGone());
+      return settled(connection, queue, delivery, Settlement.eventGone());
     }
     Optional<Strikes.Charge> charge = queue.strikes().out(delivery);
     if (charge.isPresent()) {
       caution.acquit(connection, delivery);
-      return record(connection, queue, delivery, charged(queue, delivery, charge.get()));
+      return settled(connection, queue, delivery, charged(queue, delivery, charge.get()));
     }
     long start = System.nanoTime();
     Savepoint beforeHandler = connection.setSavepoint();
@@ -90,17 +103,26 @@ final class SoloRunner {
       Duration duration = Duration.ofNanos(System.nanoTime() - start);
       queue.batchSize().succeeded(1, duration);
       telemetry.record(new EngineEvent.BatchHandled(queue.name(), 1, duration));
-      return true;
+      return Ended.HERE;
     } else if (verdict instanceof Verdict.Clash) {
       queue.batchSize().clashed(Duration.ofNanos(System.nanoTime() - start));
-      return false;
+      return Ended.CLASHED;
     } else if (verdict instanceof Verdict.DatabaseGone gone) {
       queue.strikes().add(delivery);
       throw gone.error();
     }
     Settlement settlement = ((Verdict.Settle) verdict).settlement();
-    return (undo(connection, beforeHandler) && record(connection, queue, delivery, settlement))
-        || recordAfresh(connection, queue, delivery, settlement);
+    if (undo(connection, beforeHandler) && record(connection, queue, delivery, settlement)) {
+      return Ended.HERE;
+    }
+    recordAfresh(connection, queue, delivery, settlement);
+    return Ended.AFRESH;
+  }
+
+  private Ended settled(
+      Connection connection, HandlerQueue queue, Delivery delivery, Settlement settlement)
+      throws SQLException {
+    return record(connection, queue, delivery, settlement) ? Ended.HERE : Ended.CLASHED;
   }
 
   /** Runs the handler and, when it is done, acknowledges and commits. */
@@ -171,7 +193,7 @@ final class SoloRunner {
   }
 
   /** Settles in a new transaction, if the delivery still is as it was seen. */
-  private boolean recordAfresh(
+  private void recordAfresh(
       Connection connection, HandlerQueue queue, Delivery seen, Settlement settlement)
       throws SQLException {
     try {
@@ -186,7 +208,6 @@ final class SoloRunner {
       queue.strikes().add(seen);
       throw e;
     }
-    return true;
   }
 
   private void tell(HandlerQueue queue, Delivery delivery, Settlement settlement) {

@@ -3,6 +3,10 @@ package dev.cortex.events.worker;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.DeliveryStore;
 import dev.cortex.events.delivery.DueHandler;
+import dev.cortex.events.delivery.EmitterHorizon;
+import dev.cortex.events.delivery.LaneProbe;
+import dev.cortex.events.delivery.LaneStore;
+import dev.cortex.events.delivery.Lanes;
 import dev.cortex.events.delivery.WakeUp;
 import dev.cortex.events.telemetry.EngineEvent;
 import dev.cortex.events.telemetry.Telemetry;
@@ -11,9 +15,12 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collection;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
@@ -51,9 +58,11 @@ final class WakeStep implements Loop.Step {
 
   private final DataSource sessions;
   private final DeliveryStore store;
+  private final LaneStore laneStore = new LaneStore();
+  private final EmitterHorizon horizon;
   private final WorkerStore workers;
   private final Dispatcher dispatcher;
-  private final Map<Short, HandlerQueue> queues;
+  private final List<HandlerQueue> queues;
   private final Telemetry telemetry;
   private final int workerId;
   private final BooleanSupplier isWorking;
@@ -82,15 +91,17 @@ final class WakeStep implements Loop.Step {
   WakeStep(
       DataSource sessions,
       DeliveryStore store,
+      EmitterHorizon horizon,
       WorkerStore workers,
       Dispatcher dispatcher,
-      Map<Short, HandlerQueue> queues,
+      List<HandlerQueue> queues,
       Telemetry telemetry,
       int workerId,
       Connection firstSession,
       BooleanSupplier isWorking) {
     this.sessions = sessions;
     this.store = store;
+    this.horizon = horizon;
     this.workers = workers;
     this.dispatcher = dispatcher;
     this.queues = queues;
@@ -236,7 +247,7 @@ final class WakeStep implements Loop.Step {
     isHolding = rest == WakeUp.Rest.HOLDING;
     isLookWanted = false;
     long began = System.nanoTime();
-    if (look(open, queues.values())) {
+    if (look(open, queues)) {
       return poll(open);
     }
     if (!isWorking.getAsBoolean()) {
@@ -282,7 +293,7 @@ final class WakeStep implements Loop.Step {
       } else if (signal.handlerIds().isEmpty()) {
         dispatcher.wakeAll();
       }
-      signal.handlerIds().stream().filter(queues::containsKey).forEach(dispatcher::wake);
+      signal.handlerIds().forEach(id -> dispatcher.wake(id));
     }
   }
 
@@ -291,28 +302,61 @@ final class WakeStep implements Loop.Step {
       return false;
     }
     long start = System.nanoTime();
-    List<DueHandler> answers =
-        store.dueHandlers(open, where.stream().map(HandlerQueue::handlerId).toList());
-    lookCost = Duration.ofNanos(System.nanoTime() - start);
+    Map<Short, HandlerQueue> unordered = new LinkedHashMap<>();
+    Map<Short, HandlerQueue> ordered = new LinkedHashMap<>();
+    for (HandlerQueue queue : where) {
+      (queue.lanes().isPresent() ? ordered : unordered).put(queue.handlerId(), queue);
+    }
     nextDue = Optional.empty();
     boolean foundSome = false;
-    for (DueHandler answer : answers) {
-      foundSome |= answer.isDue();
-      heed(answer);
+    if (!unordered.isEmpty()) {
+      foundSome = heed(store.dueHandlers(open, unordered.keySet()), unordered);
     }
+    if (!ordered.isEmpty()) {
+      foundSome |= lookInLanes(open, ordered);
+    }
+    lookCost = Duration.ofNanos(System.nanoTime() - start);
     return foundSome;
   }
 
-  private void heed(DueHandler answer) {
-    HandlerQueue queue = queues.get(answer.handlerId());
-    if (queue == null) {
-      return;
+  private boolean lookInLanes(Connection open, Map<Short, HandlerQueue> ordered)
+      throws SQLException {
+    long start = System.nanoTime();
+    Map<Short, LaneProbe> probes = new LinkedHashMap<>();
+    ordered.forEach((id, queue) -> probes.put(id, lanes(queue).probe(start, horizon.floor())));
+    List<DueHandler> answers = laneStore.dueHandlers(open, probes);
+    long now = System.nanoTime();
+    Set<Short> due = new HashSet<>();
+    answers.stream().filter(DueHandler::isDue).forEach(answer -> due.add(answer.handlerId()));
+    probes.forEach(
+        (id, probe) -> {
+          HandlerQueue queue = ordered.get(id);
+          if (queue != null && !due.contains(id)) {
+            lanes(queue).foundNothing(probe, Duration.ofNanos(now - start), now);
+          }
+        });
+    return heed(answers, ordered);
+  }
+
+  private static Lanes lanes(HandlerQueue queue) {
+    return queue.lanes().orElseThrow();
+  }
+
+  private boolean heed(List<DueHandler> answers, Map<Short, HandlerQueue> queues) {
+    boolean foundSome = false;
+    for (DueHandler answer : answers) {
+      HandlerQueue queue = queues.get(answer.handlerId());
+      if (queue == null) {
+        continue;
+      }
+      queue.marks().checkClock(answer.checkedAt());
+      if (answer.isDue()) {
+        foundSome = true;
+        dispatcher.wake(queue);
+      }
+      answer.nextRunAt().ifPresent(next -> sooner(answer.checkedAt(), next));
     }
-    queue.marks().checkClock(answer.checkedAt());
-    if (answer.isDue()) {
-      dispatcher.wake(answer.handlerId());
-    }
-    answer.nextRunAt().ifPresent(next -> sooner(answer.checkedAt(), next));
+    return foundSome;
   }
 
   private void sooner(Instant now, Instant next) {

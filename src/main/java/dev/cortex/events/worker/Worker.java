@@ -3,6 +3,8 @@ package dev.cortex.events.worker;
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.database.SchemaVersion;
 import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.EmitterHorizon;
+import dev.cortex.events.delivery.LaneStore;
 import dev.cortex.events.delivery.LeaseStore;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.outbox.Outbox;
@@ -14,14 +16,13 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 import javax.sql.DataSource;
 
 /**
@@ -63,20 +64,21 @@ public final class Worker implements AutoCloseable {
       WorkerOptions options,
       Telemetry telemetry) {
     DeliveryStore store = new DeliveryStore();
+    EmitterHorizon horizon = new EmitterHorizon(new LaneStore());
     Caution caution = new Caution(pool, workers, opening.workerId(), opening.isCautious());
     this.options = options;
     this.pool = pool;
     this.telemetry = telemetry;
     this.workerId = opening.workerId();
-    this.dispatcher = new Dispatcher(opening.queues().values(), this::slotsAreIdle);
+    this.dispatcher = new Dispatcher(opening.queues(), this::slotsAreIdle);
     LeaseStore leases = new LeaseStore();
-    List<HandlerQueue> leased =
-        opening.queues().values().stream().filter(HandlerQueue::isLeased).toList();
+    List<HandlerQueue> leased = opening.queues().stream().filter(HandlerQueue::isLeased).toList();
     this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased);
     this.wakeStep =
         new WakeStep(
             sessions,
             store,
+            horizon,
             workers,
             dispatcher,
             opening.queues(),
@@ -94,10 +96,11 @@ public final class Worker implements AutoCloseable {
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     BatchRunner runner =
         new BatchRunner(pool, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
+    LaneRunner lanes = new LaneRunner(pool, new LaneStore(), horizon, runner);
     for (short number = 1; number <= options.slots(); number++) {
       Slot slot = new Slot(number);
       slots.add(slot);
-      slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, slot), telemetry));
+      slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, lanes, slot), telemetry));
     }
     for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
       LeasePlace place = new LeasePlace(pool, leases, keeper, dispatcher, telemetry, workerId);
@@ -181,12 +184,18 @@ public final class Worker implements AutoCloseable {
     onClosed.push(action);
   }
 
-  private Duration takeTurn(BatchRunner runner, Slot slot)
+  private Duration takeTurn(BatchRunner runner, LaneRunner lanes, Slot slot)
       throws InterruptedException, SQLException {
     Optional<Dispatcher.Turn> turn = dispatcher.take();
     if (turn.isPresent()) {
       try {
-        runner.run(turn.get().queue(), slot, found -> dispatcher.claimed(turn.get(), found));
+        HandlerQueue queue = turn.get().queue();
+        Consumer<Dispatcher.Found> onClaim = found -> dispatcher.claimed(turn.get(), found);
+        if (queue.lanes().isPresent()) {
+          lanes.run(queue, queue.lanes().get(), slot, onClaim);
+        } else {
+          runner.run(queue, slot, onClaim);
+        }
       } finally {
         dispatcher.done(turn.get());
       }
@@ -291,7 +300,7 @@ public final class Worker implements AutoCloseable {
 
   /** The session, the id and the queues that a worker starts with. */
   private record Opening(
-      Connection session, int workerId, Map<Short, HandlerQueue> queues, boolean isCautious) {
+      Connection session, int workerId, List<HandlerQueue> queues, boolean isCautious) {
 
     /** Tries until the database is there; gives up only on what no waiting mends. */
     static Opening patiently(
@@ -348,11 +357,14 @@ public final class Worker implements AutoCloseable {
           handler.requirement().check(session);
         }
         WorkerStore workers = new WorkerStore();
-        Map<Short, HandlerQueue> queues = new LinkedHashMap<>();
+        List<HandlerQueue> queues = new ArrayList<>();
         for (HandlerDefinition handler : handlers) {
-          short handlerId = workers.registerHandler(session, handler);
-          queues.put(handlerId, new HandlerQueue(handler, handlerId));
-          for (String pattern : workers.unmatchedPatterns(session, handlerId)) {
+          WorkerStore.Registered registered = workers.register(session, handler);
+          queues.add(new HandlerQueue(handler, registered.handlerId()));
+          if (registered.lanes() > 0) {
+            queues.add(HandlerQueue.ordered(handler, registered.handlerId(), registered.lanes()));
+          }
+          for (String pattern : workers.unmatchedPatterns(session, registered.handlerId())) {
             telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
           }
         }

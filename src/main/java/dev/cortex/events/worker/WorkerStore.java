@@ -1,8 +1,10 @@
 package dev.cortex.events.worker;
 
 import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
+import dev.cortex.events.handler.Order;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -14,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -95,6 +98,10 @@ final class WorkerStore {
 
   private static final String REGISTER_HANDLER =
       "select cortex.register_handler(?, ?, ?::smallint, ? * interval '1 millisecond', ?)";
+
+  /** Brings the order of a handler in line with its declaration, or refuses. */
+  private static final String ORDER_HANDLER =
+      "select cortex.order_handler(?, ?::smallint, ?, ?::jsonb)";
 
   private static final String UNMATCHED_PATTERNS =
       "select pattern from cortex.unmatched_patterns(?::smallint) pattern";
@@ -249,8 +256,46 @@ final class WorkerStore {
     }
   }
 
-  /** Makes a handler and its subscriptions known, and returns its number. */
-  short registerHandler(Connection connection, HandlerDefinition handler) throws SQLException {
+  /** A handler as the database knows it now; 0 lanes: unordered. */
+  record Registered(short handlerId, int lanes) {}
+
+  /**
+   * Makes a handler, its subscriptions and its order known together, on a session in auto-commit.
+   */
+  Registered register(Connection session, HandlerDefinition handler) throws SQLException {
+    session.setAutoCommit(false);
+    try {
+      short handlerId = registerHandler(session, handler);
+      Registered registered =
+          new Registered(handlerId, orderHandler(session, handlerId, handler.order()));
+      session.commit();
+      return registered;
+    } catch (SQLException e) {
+      session.rollback();
+      throw e;
+    } finally {
+      session.setAutoCommit(true);
+    }
+  }
+
+  private static int orderHandler(Connection connection, short handlerId, Optional<Order> order)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(ORDER_HANDLER)) {
+      statement.setShort(1, handlerId);
+      statement.setInt(2, order.map(Order::lanes).orElse(0));
+      statement.setString(
+          3,
+          order.map(Order::whenDead).orElse(Order.WhenDead.HOLD).name().toLowerCase(Locale.ROOT));
+      statement.setString(4, Json.of(order.map(Order::keyPaths).orElse(Map.of())).text());
+      try (ResultSet row = statement.executeQuery()) {
+        row.next();
+        return row.getInt(1);
+      }
+    }
+  }
+
+  private short registerHandler(Connection connection, HandlerDefinition handler)
+      throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(REGISTER_HANDLER)) {
       statement.setString(1, handler.name());
       statement.setString(2, handler.work().mode());

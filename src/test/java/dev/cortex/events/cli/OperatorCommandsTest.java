@@ -74,6 +74,16 @@ class OperatorCommandsTest {
   }
 
   @Test
+  void a_blocked_key_is_listed_and_released() throws SQLException {
+    assertThat(cortex.run("blocked").out()).isEqualTo("no key is blocked\n");
+    String key = subscription.block("k");
+    assertThat(cortex.run("blocked").out()).contains(handler).contains(key).contains("dead");
+    assertThat(did("release", handler, key)).startsWith("released from evt_");
+    assertReasonIsKept("release");
+    assertThat(cortex.run("blocked").out()).isEqualTo("no key is blocked\n");
+  }
+
+  @Test
   void a_handler_is_paused_and_resumed() {
     assertThat(did("pause", handler)).isEqualTo("paused");
     assertThat(cortex.run("status").out()).containsPattern(handler + " .* yes");
@@ -96,6 +106,7 @@ class OperatorCommandsTest {
       strings = {
         "retry ID HANDLER",
         "redrive HANDLER",
+        "release HANDLER k",
         "cancel ID",
         "pause HANDLER",
         "resume HANDLER"
@@ -117,6 +128,7 @@ class OperatorCommandsTest {
         "retry ID no-such-handler",
         "retry evt_20200101_000000_1 HANDLER",
         "redrive no-such-handler",
+        "release no-such-handler k",
         "cancel evt_20200101_000000_1",
         "cancel ID --handler no-such-handler",
         "pause no-such-handler",

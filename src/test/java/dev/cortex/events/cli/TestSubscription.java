@@ -55,6 +55,30 @@ final class TestSubscription {
         error);
   }
 
+  /** Makes the handler ordered, with a dead event of the key and one behind it; returns the key. */
+  String block(String key) throws SQLException {
+    run(
+        "delete from cortex.deliveries where handler_id ="
+            + " (select handler_id from cortex.handlers where name = ?)",
+        handler());
+    run(
+        "select cortex.order_handler(handler_id, 4::smallint, 'hold', '{}')"
+            + " from cortex.handlers where name = ?",
+        handler());
+    run("select cortex.emit(?, 'test', key => ?)", type(), key);
+    kill("no use");
+    run("select cortex.emit(?, 'test', key => ?)", type(), key);
+    run(
+        """
+        insert into cortex.blocked_keys (handler_id, lane, key, event, blocked_until)
+        select handler_id, lane, key, event, run_at from cortex.deliveries
+         where handler_id = (select handler_id from cortex.handlers where name = ?)
+           and run_at = 'infinity'
+        """,
+        handler());
+    return key;
+  }
+
   /** The states of the deliveries that are not finished, each once. */
   String states() throws SQLException {
     return text(

@@ -227,7 +227,7 @@ class PlansTest {
     assertThat(plans).allSatisfy(plan -> assertThat(pagesRead(plan)).isLessThan(1_000));
   }
 
-  private static long pagesRead(String plan) {
+  static long pagesRead(String plan) {
     return plan.lines()
         .filter(line -> line.contains("Buffers: shared"))
         .limit(1)

@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.event.Event;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.Order;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import dev.cortex.events.worker.Worker;
@@ -63,8 +65,9 @@ class HandlersGuideTest {
     run("create table receipts (order_id text)");
     run("create table sent (event_id text)");
     run("create table order_counts (shop text primary key, orders bigint not null)");
+    run("create table order_steps (order_id text)");
     try (CortexEvents cortex = CortexEvents.connect(database.address())) {
-      List<HandlerDefinition> handlers = List.of(receipts(), counts(), mails());
+      List<HandlerDefinition> handlers = List.of(receipts(), counts(), board(), mails());
       cortex.work(handlers).close(); // makes the handlers known, so that what follows reaches them
       run(
           """
@@ -80,6 +83,8 @@ class HandlersGuideTest {
         .containsExactly("o-1", "o-2", "o-3");
     assertThat(texts("select shop || ' ' || orders from order_counts order by 1"))
         .containsExactly("north 3", "south 1");
+    assertThat(texts("select order_id from order_steps order by 1"))
+        .containsExactly("none", "o-1", "o-2", "o-3");
     assertThat(mailer.sent).hasSize(3);
     assertThat(texts("select event_id from sent")).hasSize(3);
     assertThat(texts("select causation_id from cortex.events where type = 'receipt.sent'"))
@@ -143,6 +148,33 @@ class HandlersGuideTest {
   }
 
   // end of documented
+
+  private static HandlerDefinition board() {
+    // documented
+    HandlerDefinition board =
+        HandlerDefinition.oneByOne(
+                "order-board",
+                (event, context) -> {
+                  showStep(context.connection(), event);
+                  return Outcome.done();
+                })
+            .on("order.*")
+            .ordered(
+                Order.byKey()
+                    .withKeyPath("order.*", "order_id")
+                    .withLanes(8)
+                    .withDead(Order.WhenDead.SKIP));
+    // end of documented
+    return board;
+  }
+
+  private static void showStep(Connection connection, Event event) throws SQLException {
+    try (PreparedStatement insert =
+        connection.prepareStatement("insert into order_steps values (?)")) {
+      insert.setString(1, event.payload().string("order_id").orElse("none"));
+      insert.executeUpdate();
+    }
+  }
 
   private HandlerDefinition mails() {
     // documented

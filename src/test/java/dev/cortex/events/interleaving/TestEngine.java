@@ -79,6 +79,18 @@ final class TestEngine {
             type);
   }
 
+  /** Makes the type known and subscribes an ordered handler to it. */
+  short subscribeOrdered(String handler, String type, int lanes, String whenDead)
+      throws SQLException {
+    short handlerId = subscribe(handler, type);
+    number(
+        "select cortex.order_handler(?::smallint, ?::smallint, ?, '{}')",
+        handlerId,
+        lanes,
+        whenDead);
+    return handlerId;
+  }
+
   /** A transaction of somebody's, to be ended by the test. */
   Connection begin() throws SQLException {
     Connection connection = database.connection();

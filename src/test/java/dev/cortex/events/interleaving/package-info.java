@@ -4,6 +4,8 @@
  *
  * <pre>
  *  1  a ctid outlives its transaction                 SettledDeliveriesTest
+ *  2  ordered lanes                                   OrderTest, crash.OrderUnderLoadTest, delivery.EmitterHorizonTest,
+ *                                                     delivery.LanePlansTest, operate.OrderedDeliveriesTest
  *  4  a delivery and a replay of one event            SettledDeliveriesTest
  *  5  an event that retention has dropped             SettledDeliveriesTest
  *  6  leases, their renewal and their fence           LeasesTest, worker.LeasedHandlersTest, crash.LeaseCrashTest
@@ -31,11 +33,11 @@
  * 31  what jsonb and timestamptz normalise            FanOutTest
  * </pre>
  *
- * <p>The others have no test yet, since what they are about is not built: ordered lanes (2),
- * back-fill beside open emitters (3), ending backends past their budget before PostgreSQL 17 (22),
- * renaming and retiring handlers (27). The columns and rules that they need are in the schema
- * already. 29 is a statement about failovers that the documentation makes, 32 and 33 are figures of
- * the command line and of the benchmark.
+ * <p>The others have no test yet, since what they are about is not built: back-fill beside open
+ * emitters (3), ending backends past their budget before PostgreSQL 17 (22), renaming and retiring
+ * handlers (27). The columns and rules that they need are in the schema already. 29 is a statement
+ * about failovers that the documentation makes, 32 and 33 are figures of the command line and of
+ * the benchmark.
  */
 @NullMarked
 package dev.cortex.events.interleaving;

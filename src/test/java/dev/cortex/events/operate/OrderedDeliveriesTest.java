@@ -39,8 +39,8 @@ class OrderedDeliveriesTest {
     queue.run("update cortex.deliveries set attempt = 1 where key = 'k'");
     queue.run(
         """
-        insert into cortex.blocked_keys (handler_id, key, event, blocked_until)
-        select h.handler_id, 'k', l.id, now() + interval '1 h'
+        insert into cortex.blocked_keys (handler_id, lane, key, event, blocked_until)
+        select h.handler_id, 1, 'k', l.id, now() + interval '1 h'
           from cortex.handlers h, cortex.locate_event(?) l
          where h.name = ?
         """,
