@@ -153,7 +153,7 @@ class BenchCommandTest {
   }
 
   private long count(String sql) throws SQLException {
-    try (Connection connection = database.connection();
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
         Statement statement = connection.createStatement();
         ResultSet row = statement.executeQuery(sql)) {
       row.next();
