@@ -9,11 +9,12 @@ const JOBS_PER_INSERT = 1_000;
 const MOST_WAITING = 20_000;
 const TELL_MILLISECONDS = 100;
 
-const pgPool = new pg.Pool({ connectionString: DATABASE_URL, max: 25, idleTimeoutMillis: 5_000 });
+/** For emptying and looking on; the worker has a pool of its own. */
+const pgPool = new pg.Pool({ connectionString: DATABASE_URL, max: 1 });
 const logger = new Logger(() => () => {});
 const preset = {
   worker: {
-    pgPool,
+    connectionString: DATABASE_URL,
     concurrentJobs: 24,
     maxPoolSize: 25,
     localQueue: { size: 500 },

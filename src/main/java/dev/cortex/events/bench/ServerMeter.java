@@ -29,6 +29,8 @@ final class ServerMeter {
   private static final int REAPED_USER = 13;
   private static final int REAPED_SYSTEM = 14;
 
+  private static final int MOST_READINGS = 100;
+
   private static final Path PROCESSES = Path.of("/proc");
 
   private static final String READ =
@@ -71,21 +73,32 @@ final class ServerMeter {
       return Optional.empty();
     }
     String postmaster = self.get(PARENT);
-    List<String> parent = stat(postmaster);
-    if (parent.isEmpty()) {
-      return Optional.empty();
+    for (int i = 0; i < MOST_READINGS; i++) {
+      List<String> before = stat(postmaster);
+      long children = ticksOfChildren(postmaster);
+      List<String> after = stat(postmaster);
+      if (before.isEmpty() || after.isEmpty()) {
+        return Optional.empty();
+      }
+      long reaped = ticks(after, REAPED_USER, REAPED_SYSTEM);
+      // Else a child has ended in between, and would be counted twice or not at all.
+      if (reaped == ticks(before, REAPED_USER, REAPED_SYSTEM)) {
+        long all = ticks(after, OWN_USER, OWN_SYSTEM) + reaped + children;
+        return Optional.of(Duration.ofMillis(all * 1_000 / TICKS_PER_SECOND));
+      }
     }
-    long ticks = ticks(parent, OWN_USER, OWN_SYSTEM) + ticks(parent, REAPED_USER, REAPED_SYSTEM);
+    return Optional.empty();
+  }
+
+  private static long ticksOfChildren(String postmaster) {
     try (Stream<Path> all = Files.list(PROCESSES)) {
-      ticks +=
-          all.map(path -> stat(path.getFileName().toString()))
-              .filter(child -> !child.isEmpty() && child.get(PARENT).equals(postmaster))
-              .mapToLong(child -> ticks(child, OWN_USER, OWN_SYSTEM))
-              .sum();
+      return all.map(path -> stat(path.getFileName().toString()))
+          .filter(child -> !child.isEmpty() && child.get(PARENT).equals(postmaster))
+          .mapToLong(child -> ticks(child, OWN_USER, OWN_SYSTEM))
+          .sum();
     } catch (IOException e) {
-      return Optional.empty();
+      return 0;
     }
-    return Optional.of(Duration.ofMillis(ticks * 1_000 / TICKS_PER_SECOND));
   }
 
   /** The same number may be another program's, when the server runs in a container. */
