@@ -65,8 +65,10 @@ final class SystemProcess {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }
-    process.descendants().forEach(ProcessHandle::destroyForcibly);
+    // Itself first: a shell whose child was killed would write so.
+    List<ProcessHandle> descendants = process.descendants().toList();
     process.destroyForcibly();
+    descendants.forEach(ProcessHandle::destroyForcibly);
     return -1;
   }
 

@@ -60,7 +60,8 @@ class LateRowsTest {
         sizes.add(claim(worker, handler, marks, oneFullSweepLater).size());
       }
       assertThat(sizes.stream().mapToInt(size -> size).sum()).isEqualTo(500);
-      assertThat(sizes).startsWith(BATCH, BATCH, BATCH);
+      // A mini-sweep in between may look at other priorities.
+      assertThat(sizes.stream().filter(size -> size > 0)).startsWith(BATCH, BATCH, BATCH);
     }
   }
 
