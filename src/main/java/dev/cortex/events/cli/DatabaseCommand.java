@@ -3,6 +3,9 @@ package dev.cortex.events.cli;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.EmbeddedPostgres;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.file.StandardOpenOption;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -62,12 +65,28 @@ final class DatabaseCommand implements Callable<Integer> {
       throws IOException, InterruptedException {
     EmbeddedPostgres server = installation.server().orElseThrow();
     if (untilIdle.isPresent()) {
-      new IdleWatch(installation.address(), Duration.ofMinutes(untilIdle.get())).await(stop);
+      holdUntilIdle(installation, server, Duration.ofMinutes(untilIdle.get()), stop);
     } else if (hold.orElse(cortex.console().isTerminal())) {
       cortex.console().remark("the server runs until this command is stopped (Ctrl-C)");
       stop.awaitAsked();
     } else if (hold.isEmpty()) {
       Holder.leaveBehind(server.directory());
+    }
+  }
+
+  /** One holder is enough: whoever finds another one has nothing to do. */
+  private static void holdUntilIdle(
+      Installation installation, EmbeddedPostgres server, Duration idle, StopSignals stop)
+      throws IOException, InterruptedException {
+    try (FileChannel file =
+            FileChannel.open(
+                server.directory().resolve("holder.lock"),
+                StandardOpenOption.CREATE,
+                StandardOpenOption.WRITE);
+        FileLock only = file.tryLock()) {
+      if (only != null) {
+        new IdleWatch(installation.address(), idle).await(stop);
+      }
     }
   }
 

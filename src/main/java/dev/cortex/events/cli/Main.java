@@ -4,7 +4,6 @@ import dev.cortex.events.event.ErrorCode;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintWriter;
-import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
@@ -30,10 +29,7 @@ public final class Main {
             writer(FileDescriptor.err),
             Boolean.getBoolean("cortex.terminal"),
             System.getenv());
-    int status =
-        areDestroyed(args, System.getProperty("sun.jnu.encoding", "UTF-8"))
-            ? refuseDestroyed(console)
-            : Cortex.run(console, args);
+    int status = areDestroyed(args) ? refuseDestroyed(console) : Cortex.run(console, args);
     console.out().flush();
     console.err().flush();
     System.exit(status);
@@ -41,19 +37,19 @@ public final class Main {
 
   /**
    * Whether Java could not read an argument in the locale's encoding and put U+FFFD in place of it:
-   * what was meant is lost, and must not be recorded. In UTF-8 it may stand for itself.
+   * what was meant is lost, and must not be recorded. Who means U+FFFD itself has files and
+   * standard input.
    */
-  private static boolean areDestroyed(String[] args, String encoding) {
-    return !Charset.forName(encoding).equals(StandardCharsets.UTF_8)
-        && Arrays.stream(args).anyMatch(argument -> argument.indexOf('\uFFFD') >= 0);
+  private static boolean areDestroyed(String[] args) {
+    return Arrays.stream(args).anyMatch(argument -> argument.indexOf('\uFFFD') >= 0);
   }
 
   private static int refuseDestroyed(Console console) {
     console.remark(
-        "an argument holds a character that the locale's encoding ("
+        "an argument must be valid in the locale's encoding, which is "
             + System.getProperty("sun.jnu.encoding")
-            + ") does not have; set LC_ALL=C.UTF-8");
-    return ErrorCode.USAGE.exitStatus();
+            + ", and hold no U+FFFD; LC_ALL=C.UTF-8 may help");
+    return ErrorCode.INVALID_DATA.exitStatus();
   }
 
   /** UTF-8, whatever the locale says; flushed by whoever wants to be seen at once. */

@@ -156,5 +156,8 @@ final class WorkerCommand implements Callable<Integer> {
     while (!stop.isAsked() && !worker.awaitDrained(LOOK)) {
       // looks at both in turn
     }
+    while (!stop.isAsked() && !worker.drain(LOOK)) {
+      // once more, for what its schedules have emitted in between
+    }
   }
 }

@@ -179,6 +179,15 @@ public final class Worker implements AutoCloseable {
     return wakeStep.awaitDrained(patience);
   }
 
+  /**
+   * The same, having stopped to fire schedules: what they have emitted by then is handled too. The
+   * worker is to be closed after this.
+   */
+  public boolean drain(Duration patience) throws InterruptedException {
+    schedules.stop();
+    return await(schedules, patience) && awaitDrained(patience);
+  }
+
   /** Has something done after the worker is closed, in the reverse order of being asked. */
   public void onClosed(Runnable action) {
     onClosed.push(action);

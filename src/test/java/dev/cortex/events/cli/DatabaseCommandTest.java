@@ -61,6 +61,16 @@ class DatabaseCommandTest {
   }
 
   @Test
+  void asked_again_and_again_it_leaves_one_holder_behind() throws Exception {
+    run("database");
+    ProcessHandle first = holders().get(0);
+    run("database");
+    run("database");
+    await().atMost(PATIENCE).until(() -> holders().size() == 1);
+    assertThat(holders()).containsExactly(first);
+  }
+
+  @Test
   void told_not_to_hold_it_leaves_nothing_behind() throws Exception {
     JsonNode answer = new ObjectMapper().readTree(run("database", "--no-hold", "--json"));
     assertThat(answer.path("embedded").asBoolean()).isTrue();

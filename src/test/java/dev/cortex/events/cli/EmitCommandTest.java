@@ -165,7 +165,7 @@ class EmitCommandTest {
       String command, @TempDir Path directory) throws Exception {
     Path log = directory.resolve("log");
     Process process = cortex.start(Map.of("LC_ALL", "C"), log, command.formatted(type).split(" "));
-    assertThat(process.waitFor()).isEqualTo(64);
+    assertThat(process.waitFor()).isEqualTo(65);
     assertThat(Files.readString(log)).contains("LC_ALL=C.UTF-8").contains("ANSI_X3.4-1968");
     assertThat(subscription.recorded()).isZero();
   }

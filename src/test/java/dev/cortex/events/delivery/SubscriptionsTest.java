@@ -68,6 +68,17 @@ class SubscriptionsTest {
   }
 
   @Test
+  void a_lock_that_anybody_can_take_delays_a_change_of_types_for_seconds_only()
+      throws SQLException {
+    try (Connection other = database.connection()) {
+      run(other, "select pg_advisory_lock(hashtextextended('cortex.refresh_routes', 0))");
+      assertThatThrownBy(() -> run("insert into cortex.event_types (type) values ('locked.out')"))
+          .isInstanceOfSatisfying(
+              SQLException.class, e -> assertThat(e.getSQLState()).isEqualTo("55P03"));
+    }
+  }
+
+  @Test
   void types_and_subscriptions_change_only_where_each_statement_sees_what_is_committed()
       throws SQLException {
     try (Connection connection = database.connection()) {

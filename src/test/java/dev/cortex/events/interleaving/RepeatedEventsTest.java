@@ -65,6 +65,34 @@ class RepeatedEventsTest {
     assertThat(engine.number("select count(*) from cortex.deliveries")).isEqualTo(2);
   }
 
+  /** Ids are generated from the second and the next number: anybody can guess the next ones. */
+  @Test
+  void an_event_is_found_by_its_generated_id_though_another_was_given_it_before() throws Exception {
+    engine.run("alter sequence cortex.events_id_seq restart with 500000");
+    String second =
+        engine
+            .rows("select to_char(clock_timestamp() at time zone 'UTC', 'YYYYMMDD_HH24MISS')")
+            .get(0);
+    for (int ahead = 0; ahead < 60; ahead++) {
+      engine.run(
+          "select cortex.emit(?, 'forged', event_id => 'evt_' || to_char(to_timestamp(?, 'YYYYMMDD_HH24MISS')"
+              + " + ? * interval '1 second', 'YYYYMMDD_HH24MISS') || '_' || to_hex(500100))",
+          TYPE,
+          second,
+          ahead);
+    }
+    engine.run("select setval('cortex.events_id_seq', 500099)");
+    String honest = engine.emit(EventDraft.of(TYPE, "honest"));
+
+    assertThat(honest).endsWith("_" + Long.toHexString(500_100));
+    assertThat(
+            engine.rows(
+                "select e.source from cortex.locate_event('"
+                    + honest
+                    + "') l join cortex.events e on e.id = l.id"))
+        .containsExactly("honest");
+  }
+
   @Test
   void interleaving_10_the_second_is_the_first_when_the_first_rolls_back() throws Exception {
     try (Connection first = engine.begin();

@@ -55,6 +55,33 @@ class WorkerLifeTest {
     }
   }
 
+  @Test
+  void a_drain_leaves_nothing_that_its_own_schedules_have_emitted() throws Exception {
+    run(
+        "insert into cortex.schedules (name, cron, type) values ('drained', '* * * * *', '"
+            + TYPE
+            + "')");
+    try {
+      for (int round = 0; round < 10; round++) {
+        run(
+            "update cortex.schedules set next_fire_at = clock_timestamp() - interval '1 minute'"
+                + " where name = 'drained'; delete from cortex.fires");
+        try (CortexEvents cortex = CortexEvents.connect(database.address());
+            Worker worker = cortex.work(List.of(handler("drained-schedule")))) {
+          assertThat(worker.awaitDrained(PATIENCE)).isTrue();
+          assertThat(worker.drain(PATIENCE)).isTrue();
+        }
+        assertThat(
+                number(
+                    "select count(*) from cortex.deliveries join cortex.handlers using (handler_id)"
+                        + " where name = 'drained-schedule'"))
+            .isZero();
+      }
+    } finally {
+      run("delete from cortex.schedules where name = 'drained'");
+    }
+  }
+
   /** As after a cut of the network, when the server has yet to miss the session before. */
   @Test
   void a_worker_works_while_another_session_has_the_lock_of_its_life() throws Exception {
