@@ -35,3 +35,6 @@ $$;
 
 -- Any login can take an advisory lock: a change of types or subscriptions gives up in the end, and is tried again.
 alter function cortex.refresh_routes() set lock_timeout = '5s';
+
+-- Workers of this version call functions of V12 to V19; those of the version before go on as they are.
+update cortex.settings set schema_version = 2;
