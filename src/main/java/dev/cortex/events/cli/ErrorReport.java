@@ -70,7 +70,12 @@ final class ErrorReport implements IExecutionExceptionHandler, IParameterExcepti
     if (error instanceof IOException || error instanceof UncheckedIOException) {
       return FileFault.of(sourceOf(error)).code();
     }
-    return DatabaseFault.of(error).map(ErrorReport::code).orElse(ErrorCode.SOFTWARE);
+    // invalid_catalog_name: the address names a database that is not there
+    boolean isNowhere =
+        lastSqlException(error).filter(sql -> "3D000".equals(sql.getSQLState())).isPresent();
+    return isNowhere
+        ? ErrorCode.CONFIGURATION
+        : DatabaseFault.of(error).map(ErrorReport::code).orElse(ErrorCode.SOFTWARE);
   }
 
   private static ErrorCode code(DatabaseFault fault) {
@@ -92,7 +97,9 @@ final class ErrorReport implements IExecutionExceptionHandler, IParameterExcepti
       return "events not recorded: " + databaseMessage(failed);
     }
     if (error instanceof MigrationFailedException failed) {
-      return firstLine(failed.getMessage()); // then come the statement and what the server says
+      // Then come the statement and what the server says, of which its own first line is enough.
+      return firstLine(failed.getMessage())
+          + lastSqlException(failed).map(sql -> " " + serverMessage(sql)).orElse("");
     }
     if (error instanceof CortexException known) {
       return String.valueOf(known.getMessage());

@@ -1,5 +1,6 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.event.Priority;
 import dev.cortex.events.operate.EventFilter;
 import dev.cortex.events.operate.LoggedEvent;
@@ -91,7 +92,7 @@ final class EventsCommand implements Callable<Integer> {
     filter = type.isPresent() ? filter.withType(type.get()) : filter;
     filter = source.isPresent() ? filter.withSource(source.get()) : filter;
     filter = correlation.isPresent() ? filter.withCorrelationId(correlation.get()) : filter;
-    filter = priority.isPresent() ? filter.withPriority(Priority.of(priority.get())) : filter;
+    filter = priority.isPresent() ? filter.withPriority(priority(priority.get())) : filter;
     return since.isPresent() ? filter.withSince(beginning(since.get(), database)) : filter;
   }
 
@@ -104,6 +105,15 @@ final class EventsCommand implements Callable<Integer> {
     return moment.get().needsNow()
         ? moment.get().from(Installation.now(database))
         : moment.get().from(Instant.EPOCH);
+  }
+
+  private Priority priority(String given) {
+    try {
+      return Priority.of(given);
+    } catch (InvalidEventException e) {
+      throw cortex.wrong(
+          "--priority " + e.rule() + e.value().map(value -> ", was \"" + value + "\"").orElse(""));
+    }
   }
 
   /** False when enough is printed, or when nobody reads any more. */

@@ -167,10 +167,16 @@ public final class Migrations {
               + problem,
           e);
     }
-    boolean unreachable =
-        DatabaseFault.of(e).filter(DatabaseFault.CONNECTION_LOST::equals).isPresent();
-    return new MigrationFailedException(
-        unreachable ? ErrorCode.UNAVAILABLE : ErrorCode.CONFIGURATION, schema, problem, e);
+    return new MigrationFailedException(code(e), schema, problem, e);
+  }
+
+  private static ErrorCode code(FlywayException e) {
+    DatabaseFault fault = DatabaseFault.of(e).orElse(DatabaseFault.OTHER);
+    return switch (fault) {
+      case CONNECTION_LOST -> ErrorCode.UNAVAILABLE;
+      case ACCESS_DENIED -> ErrorCode.NOT_PERMITTED;
+      default -> ErrorCode.CONFIGURATION;
+    };
   }
 
   private static void pause() {

@@ -45,6 +45,25 @@ class InstallationTest {
   }
 
   @Test
+  void a_database_that_is_not_there_is_the_installations_fault() {
+    Answer answer = TestCommandLine.on(database, "nowhere_at_all").run("status");
+    assertThat(answer.status()).isEqualTo(78);
+    assertThat(answer.err()).contains("nowhere_at_all").contains("3D000");
+  }
+
+  @Test
+  void who_may_not_migrate_is_told_so_with_the_servers_reason() throws SQLException {
+    superuser("drop role if exists cli_stranger");
+    superuser("create role cli_stranger login password 'cli' in role cortex_emitter");
+    Answer answer =
+        TestCommandLine.at(database.address().jdbcUrl() + "?user=cli_stranger&password=cli")
+            .run("migrate");
+    superuser("drop role cli_stranger");
+    assertThat(answer.status()).isEqualTo(77);
+    assertThat(answer.err()).contains("migration of schema cortex").contains("permission denied");
+  }
+
+  @Test
   void migrate_brings_an_empty_database_up_to_date_once() throws Exception {
     Answer pending = onEmpty.run("migrate", "--dry-run");
     assertThat(pending.status()).as(pending.err()).isZero();

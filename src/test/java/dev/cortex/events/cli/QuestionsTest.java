@@ -39,6 +39,14 @@ class QuestionsTest {
   }
 
   @Test
+  void a_priority_that_there_is_not_is_a_wrong_call() {
+    Answer answer = cortex.run("events", "--priority", "urgent");
+    assertThat(answer.status()).isEqualTo(64);
+    assertThat(answer.err())
+        .contains("--priority must be critical, high, medium or low, was \"urgent\"");
+  }
+
+  @Test
   void status_counts_what_waits_per_handler_and_priority() throws IOException {
     emit("--priority", "high");
     emit("--run-at", "2999-01-01T00:00:00Z", "--priority", "high");
