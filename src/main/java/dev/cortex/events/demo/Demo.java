@@ -108,6 +108,8 @@ public final class Demo {
     try {
       simulateFleet(doomed);
       awaitDrained();
+      // One that is still starting knows no order to end in.
+      awaitAtWork(workers.running());
     } finally {
       store.resetStaleAfter();
     }

@@ -61,6 +61,11 @@ final class DemoWorkers implements AutoCloseable {
     return process;
   }
 
+  /** The names of those that were started and not killed. */
+  List<String> running() {
+    return List.copyOf(running.keySet());
+  }
+
   /** Those whose process has ended by itself, which none is meant to. */
   List<String> ended() {
     return running.entrySet().stream()
