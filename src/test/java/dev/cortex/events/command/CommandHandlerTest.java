@@ -285,7 +285,7 @@ class CommandHandlerTest {
     HandlerDefinition definition =
         HandlerDefinition.leased(handler, command)
             .on(type)
-            .withLease(Duration.ofSeconds(1))
+            .withLease(Duration.ofSeconds(30))
             .withRetry(quick(4));
     return cortex.work(
         List.of(with.apply(definition)),
