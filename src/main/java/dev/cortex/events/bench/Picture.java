@@ -7,18 +7,30 @@ import java.util.stream.IntStream;
 
 /**
  * Rates over time as a line chart in SVG: seconds to the right, thousand events per second upwards.
+ * A long run is drawn with a point for every few seconds, their mean.
  *
  * @param series the lines, in the order of the legend
  */
 record Picture(List<Series> series) {
   private static final int WIDTH = 900;
-  private static final int HEIGHT = 420;
+  private static final int HEIGHT = 440;
   private static final int LEFT = 60;
   private static final int RIGHT = 20;
-  private static final int TOP = 60;
+  private static final int TOP = 84;
   private static final int BOTTOM = 50;
   private static final int STEPS = 5;
-  private static final int LEGEND_COLUMN = 210;
+
+  /** Of each line; more would be a band of noise. */
+  private static final int MOST_POINTS = 150;
+
+  private static final int LEGEND_COLUMNS = 2;
+  private static final int LEGEND_ROW = 20;
+
+  /** Seconds between two labels of the time axis: the first that leaves no more than ten. */
+  private static final List<Integer> ROUND_SECONDS =
+      List.of(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_800, 3_600);
+
+  private static final int MOST_LABELS = 10;
 
   /** Told apart by people who see colours differently; dashes are for who prints in black. */
   private static final List<String> COLOURS =
@@ -63,14 +75,22 @@ record Picture(List<Series> series) {
   }
 
   private String timeAxis() {
-    return IntStream.rangeClosed(0, STEPS)
-        .mapToObj(step -> seconds() * step / STEPS)
-        .map(
+    int step = labelStep();
+    return IntStream.rangeClosed(0, (int) seconds() / step)
+        .map(label -> label * step)
+        .mapToObj(
             second ->
                 text(
-                    "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>",
+                    "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d</text>",
                     x(second), HEIGHT - BOTTOM + 18, second))
         .collect(Collectors.joining("\n"));
+  }
+
+  private int labelStep() {
+    return ROUND_SECONDS.stream()
+        .filter(step -> seconds() / step <= MOST_LABELS)
+        .findFirst()
+        .orElse((int) seconds());
   }
 
   private String lines() {
@@ -81,17 +101,38 @@ record Picture(List<Series> series) {
     Series one = series.get(number);
     String colour = COLOURS.get(number % COLOURS.size());
     String dashes = DASHES.get(number % DASHES.size());
-    String points =
-        IntStream.range(0, one.perSecond().size())
-            .mapToObj(second -> text("%.1f,%.1f", x(second + 1), y(one.perSecond().get(second))))
-            .collect(Collectors.joining(" "));
-    int legend = LEFT + number * LEGEND_COLUMN;
+    int legend = LEFT + number % LEGEND_COLUMNS * (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS;
+    int height = 42 + number / LEGEND_COLUMNS * LEGEND_ROW;
     return text(
         """
         <polyline points="%s" fill="none" stroke="%s" stroke-width="1.5" stroke-dasharray="%s"/>
-        <line x1="%d" x2="%d" y1="42" y2="42" stroke="%s" stroke-width="3" stroke-dasharray="%s"/>
-        <text x="%d" y="46">%s</text>""",
-        points, colour, dashes, legend, legend + 24, colour, dashes, legend + 30, one.name());
+        <line x1="%d" x2="%d" y1="%d" y2="%d" stroke="%s" stroke-width="3" stroke-dasharray="%s"/>
+        <text x="%d" y="%d">%s</text>""",
+        points(one.perSecond()),
+        colour,
+        dashes,
+        legend,
+        legend + 24,
+        height,
+        height,
+        colour,
+        dashes,
+        legend + 30,
+        height + 4,
+        one.name());
+  }
+
+  private String points(List<Double> perSecond) {
+    int each = (int) Math.ceil(seconds() / MOST_POINTS);
+    return IntStream.iterate(0, from -> from < perSecond.size(), from -> from + each)
+        .mapToObj(from -> point(perSecond, from, Math.min(from + each, perSecond.size())))
+        .collect(Collectors.joining(" "));
+  }
+
+  private String point(List<Double> perSecond, int from, int until) {
+    double mean =
+        perSecond.subList(from, until).stream().mapToDouble(rate -> rate).average().orElse(0);
+    return text("%.1f,%.1f", x(until), y(mean));
   }
 
   private static String text(String format, Object... values) {

@@ -3,6 +3,7 @@ package dev.cortex.events.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.StringReader;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
@@ -61,8 +62,35 @@ class PictureTest {
     String[] points = elements(document, "polyline").get(0).getAttribute("points").split("[ ,]");
     assertThat(points).hasSize(4);
     assertThat(List.of(points)).allMatch(place -> Double.parseDouble(place) <= 900);
-    assertThat(Double.parseDouble(points[1])).isEqualTo(370);
-    assertThat(Double.parseDouble(points[3])).isBetween(60.0, 80.0);
+    assertThat(Double.parseDouble(points[1])).isEqualTo(390);
+    assertThat(Double.parseDouble(points[3])).isBetween(84.0, 104.0);
+  }
+
+  @Test
+  void a_run_of_ten_minutes_is_drawn_by_means_with_round_seconds_below() throws Exception {
+    Document document = draw(new Series("cortex", Collections.nCopies(600, 5_000.0)));
+    assertThat(elements(document, "polyline").get(0).getAttribute("points").split(" "))
+        .hasSize(150);
+    assertThat(elements(document, "text"))
+        .extracting(Element::getTextContent)
+        .contains("60", "540", "600")
+        .doesNotContain("30");
+  }
+
+  @Test
+  void the_names_of_many_series_stand_in_rows_of_two() throws Exception {
+    Document document =
+        draw(
+            new Series("cortex", List.of(1.0)),
+            new Series("cortex, snapshot held", List.of(1.0)),
+            new Series("graphile-worker", List.of(1.0)),
+            new Series("graphile-worker, snapshot held", List.of(1.0)));
+    List<String> places =
+        elements(document, "text").stream()
+            .filter(text -> text.getTextContent().matches("(cortex|graphile).*"))
+            .map(text -> text.getAttribute("x") + " " + text.getAttribute("y"))
+            .toList();
+    assertThat(places).containsExactly("90 46", "500 46", "90 66", "500 66");
   }
 
   @Test
