@@ -1,10 +1,11 @@
 package dev.cortex.events.crash;
 
 import dev.cortex.events.cli.Main;
+import dev.cortex.events.event.Envelope;
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -12,79 +13,86 @@ import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * {@code cortex emit -} as a process, fed with numbered envelopes at the pace of the others. The
- * n-th id that it prints says that the n-th envelope is committed, which is written to a file
- * outside the database.
+ * {@code cortex emit -} as processes, one after the other, fed with numbered envelopes at the pace
+ * of the other emitters. The n-th id that one prints says that its n-th envelope is committed,
+ * which is written to a file outside the database; what it does not answer is in doubt.
  */
 final class CliEmitter {
   private static final int FLUSHED = 20;
+  private static final int PROCESSES = 10;
+  private static final int MOST_OF_A_PROCESS = 2_500;
 
-  private final Process process;
-  private final CompletableFuture<Void> fed;
-  private final CompletableFuture<Integer> answered;
+  private final String url;
+  private final int first;
+  private final int end;
+  private final Pace pace;
+  private final Path ledger;
 
-  private CliEmitter(
-      Process process, CompletableFuture<Void> fed, CompletableFuture<Integer> answered) {
-    this.process = process;
-    this.fed = fed;
-    this.answered = answered;
+  private CliEmitter(String url, int first, int end, Pace pace, Path ledger) {
+    this.url = url;
+    this.first = first;
+    this.end = end;
+    this.pace = pace;
+    this.ledger = ledger;
   }
 
-  static CliEmitter start(String url, int first, int end, Pace pace, Path ledger)
-      throws IOException {
+  /** Emits from one number to before another; completes with how many ids were printed. */
+  static CompletableFuture<Integer> start(String url, int first, int end, Pace pace, Path ledger) {
+    CliEmitter emitter = new CliEmitter(url, first, end, pace, ledger);
+    return CompletableFuture.supplyAsync(emitter::emitAll);
+  }
+
+  private int emitAll() {
+    int committed = 0;
+    int share = Math.min(MOST_OF_A_PROCESS, (end - first + PROCESSES - 1) / PROCESSES);
+    try (PrintStream lines =
+        new PrintStream(Files.newOutputStream(ledger), true, StandardCharsets.UTF_8)) {
+      for (int from = first; from < end; from += share) {
+        committed += emit(from, Math.min(from + share, end), lines);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return committed;
+  }
+
+  private int emit(int from, int to, PrintStream lines) throws IOException {
     ProcessBuilder builder = WorkerProcess.jvm(Main.class, "emit", "-");
     builder.environment().put("DATABASE_URL", url);
     Process process = builder.start();
-    return new CliEmitter(
-        process,
-        CompletableFuture.runAsync(() -> feed(process, first, end, pace)),
-        CompletableFuture.supplyAsync(() -> answers(process, first, ledger)));
-  }
-
-  private static void feed(Process process, int first, int end, Pace pace) {
-    try (Writer input = process.outputWriter(StandardCharsets.UTF_8)) {
-      for (int n = first; n < end; n++) {
-        if (n % FLUSHED == 0) {
-          input.flush();
-          pace.await(n - first);
-        }
-        input.write(
-            "{\"event_type\": \"crash.happened\", \"source\": \"cli\", \"payload\": {\"n\": "
-                + n
-                + "}}\n");
-      }
-    } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
-    }
-  }
-
-  private static int answers(Process process, int first, Path ledger) {
-    int n = first;
-    try (BufferedReader output =
-            new BufferedReader(
-                new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
-        PrintStream lines =
-            new PrintStream(Files.newOutputStream(ledger), true, StandardCharsets.UTF_8)) {
+    CompletableFuture<Boolean> fed = CompletableFuture.supplyAsync(() -> feed(process, from, to));
+    int n = from;
+    try (BufferedReader output = process.inputReader(StandardCharsets.UTF_8)) {
       for (String id = output.readLine(); id != null; id = output.readLine()) {
         if (!id.startsWith("evt_")) {
           throw new IllegalStateException("an id was expected: " + id);
         }
         lines.println(n++ + " committed");
       }
-    } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
     }
-    return n - first;
+    int status = process.onExit().join().exitValue();
+    if ((status == 0) != (fed.join() && n == to)) {
+      throw new IllegalStateException("cortex emit - ended with " + status + " at " + n);
+    }
+    for (int unanswered = n; unanswered < to; unanswered++) {
+      lines.println(unanswered + " in_doubt");
+    }
+    return n - from;
   }
 
-  /** How many ids it printed, when it has ended with 0. */
-  int join() {
-    fed.join();
-    int ids = answered.join();
-    int status = process.onExit().join().exitValue();
-    if (status != 0) {
-      throw new IllegalStateException("cortex emit - ended with " + status);
+  /** Whether it took them all. */
+  private boolean feed(Process process, int from, int to) {
+    try (Writer input = process.outputWriter(StandardCharsets.UTF_8)) {
+      for (int n = from; n < to; n++) {
+        if (n % FLUSHED == 0) {
+          input.flush();
+          pace.await(n - first);
+        }
+        input.write(Envelope.write(CrashEvent.draft(n, "cli")) + "\n");
+      }
+      return true;
+    } catch (IOException e) {
+      return false;
     }
-    return ids;
   }
 }

@@ -1,5 +1,6 @@
 package dev.cortex.events.crash;
 
+import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.outbox.Outbox;
 import java.io.PrintStream;
@@ -10,15 +11,19 @@ import java.nio.file.StandardOpenOption;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
-import java.sql.Statement;
-import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.IntStream;
 
 /**
  * An emitter process: numbered events in transactions of up to fifty, one in a hundred of which is
- * rolled back late. What became of each number is written to a file outside the database, after the
- * database has answered.
+ * rolled back late, one in ten of which repeats an event of an earlier one. What became of each
+ * number is written to a file outside the database, after the database has answered. Whoever gets
+ * no answer to a commit emits again what can be emitted again, and is in doubt about the rest.
  */
 final class CrashEmitter {
 
@@ -26,18 +31,29 @@ final class CrashEmitter {
   enum Entrance {
     SQL,
     COPY,
-    JAVA
+    JAVA;
+
+    String source() {
+      return name().toLowerCase(Locale.ROOT);
+    }
   }
 
   private static final int MAX_ROWS = 50;
 
   private final Outbox outbox = new Outbox();
+  private final String url;
+  private final Entrance entrance;
   private final Random random;
   private final PrintStream ledger;
+  private Connection connection;
+  private int repeatable = -1;
 
-  private CrashEmitter(Random random, PrintStream ledger) {
+  private CrashEmitter(String url, Entrance entrance, Random random, PrintStream ledger) {
+    this.url = url;
+    this.entrance = entrance;
     this.random = random;
     this.ledger = ledger;
+    this.connection = connect();
   }
 
   /** Arguments: URL, entrance, first number, end, pace file, seed, ledger. */
@@ -46,63 +62,98 @@ final class CrashEmitter {
     int end = Integer.parseInt(arguments[3]);
     Pace pace = Pace.open(Path.of(arguments[4]));
     try (PrintStream ledger =
-            new PrintStream(
-                Files.newOutputStream(
-                    Path.of(arguments[6]), StandardOpenOption.CREATE, StandardOpenOption.APPEND),
-                true,
-                StandardCharsets.UTF_8);
-        Connection connection = DriverManager.getConnection(arguments[0])) {
-      connection.setAutoCommit(false);
-      CrashEmitter emitter = new CrashEmitter(new Random(Long.parseLong(arguments[5])), ledger);
+        new PrintStream(
+            Files.newOutputStream(
+                Path.of(arguments[6]), StandardOpenOption.CREATE, StandardOpenOption.APPEND),
+            true,
+            StandardCharsets.UTF_8)) {
+      CrashEmitter emitter =
+          new CrashEmitter(
+              arguments[0],
+              Entrance.valueOf(arguments[1]),
+              new Random(Long.parseLong(arguments[5])),
+              ledger);
       int next = first;
       while (next < end) {
         pace.await(next - first);
         int rows = Math.min(end - next, 1 + emitter.random.nextInt(MAX_ROWS));
-        emitter.transaction(connection, Entrance.valueOf(arguments[1]), next, rows);
+        emitter.transaction(next, rows);
         next += rows;
       }
     }
   }
 
-  private void transaction(Connection connection, Entrance entrance, int first, int rows)
-      throws SQLException {
-    emit(connection, entrance, first, rows);
-    String verdict;
-    if (random.nextInt(100) == 0) {
-      connection.rollback();
-      verdict = "rolled_back";
-    } else {
-      connection.commit();
-      verdict = "committed";
+  private void transaction(int first, int rows) {
+    String verdict = "rolled_back";
+    boolean repeats = repeatable >= 0 && random.nextInt(10) == 0;
+    try {
+      if (repeats) {
+        emit(List.of(repeatable));
+      }
+      emit(IntStream.range(first, first + rows).boxed().toList());
+      if (random.nextInt(100) == 0) {
+        connection.rollback();
+      } else {
+        verdict = "in_doubt";
+        connection.commit();
+        verdict = "committed";
+      }
+    } catch (SQLException | RuntimeException e) {
+      connection = connectAfter(e);
     }
+    record(first, rows, verdict);
+    if (repeats && verdict.equals("committed")) {
+      ledger.println(repeatable + " repeated");
+    }
+    for (int n = first; n < first + rows && verdict.equals("committed"); n++) {
+      repeatable = CrashEvent.isRepeatable(n) ? n : repeatable;
+    }
+  }
+
+  private void record(int first, int rows, String verdict) {
     StringBuilder lines = new StringBuilder();
     for (int n = first; n < first + rows; n++) {
-      lines.append(n).append(' ').append(verdict).append('\n');
+      boolean isSettled = !verdict.equals("in_doubt") || CrashEvent.isRepeatable(n);
+      if (verdict.equals("in_doubt") && isSettled) {
+        emitUntilCommitted(n);
+      }
+      lines
+          .append(n)
+          .append(' ')
+          .append(verdict.equals("in_doubt") && isSettled ? "committed" : verdict)
+          .append('\n');
     }
     ledger.print(lines);
   }
 
-  private void emit(Connection connection, Entrance entrance, int first, int rows)
-      throws SQLException {
+  private void emitUntilCommitted(int n) {
+    boolean isCommitted = false;
+    while (!isCommitted) {
+      try {
+        emit(List.of(n));
+        connection.commit();
+        isCommitted = true;
+      } catch (SQLException | RuntimeException e) {
+        connection = connectAfter(e);
+      }
+    }
+  }
+
+  /** The numbers follow one another. */
+  private void emit(Collection<Integer> numbers) throws SQLException {
+    List<EventDraft> drafts =
+        numbers.stream().map(n -> CrashEvent.draft(n, entrance.source())).toList();
     switch (entrance) {
-      case SQL -> sql(connection, first, rows);
-      case COPY -> outbox.copy(connection, drafts(first, rows).iterator());
-      case JAVA -> java(connection, drafts(first, rows));
+      case SQL -> {
+        int first = numbers.iterator().next();
+        CrashEvent.insert(connection, first, first + numbers.size() - 1, entrance.source());
+      }
+      case COPY -> outbox.copy(connection, drafts.iterator());
+      case JAVA -> java(drafts);
     }
   }
 
-  private static void sql(Connection connection, int first, int rows) throws SQLException {
-    try (Statement statement = connection.createStatement()) {
-      statement.executeUpdate(
-          """
-          insert into cortex.events (type, source, payload)
-          select 'crash.happened', 'sql', jsonb_build_object('n', n) from generate_series(%d, %d) n
-          """
-              .formatted(first, first + rows - 1));
-    }
-  }
-
-  private void java(Connection connection, List<EventDraft> drafts) throws SQLException {
+  private void java(List<EventDraft> drafts) {
     if (drafts.size() % 2 == 0) {
       outbox.emitAll(connection, drafts);
     } else {
@@ -110,11 +161,23 @@ final class CrashEmitter {
     }
   }
 
-  private static List<EventDraft> drafts(int first, int rows) {
-    List<EventDraft> drafts = new ArrayList<>();
-    for (int n = first; n < first + rows; n++) {
-      drafts.add(EventDraft.of(CrashWorker.TYPE, "java").withPayload("{\"n\": " + n + "}"));
+  private Connection connectAfter(Exception error) {
+    if (DatabaseFault.of(error).orElse(DatabaseFault.OTHER) != DatabaseFault.CONNECTION_LOST) {
+      throw new IllegalStateException("the database refused an event", error);
     }
-    return drafts;
+    return connect();
+  }
+
+  /** As soon as there is a server that answers. */
+  private Connection connect() {
+    while (true) {
+      try {
+        Connection connection = DriverManager.getConnection(url);
+        connection.setAutoCommit(false);
+        return connection;
+      } catch (SQLException e) {
+        LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(50));
+      }
+    }
   }
 }

@@ -7,7 +7,6 @@ import dev.cortex.events.CortexEvents;
 import dev.cortex.events.crash.CrashWorker.Manner;
 import dev.cortex.events.database.DedicatedPostgres;
 import dev.cortex.events.database.PostgresExtension;
-import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.worker.Worker;
 import java.io.IOException;
@@ -89,7 +88,12 @@ class DatabaseCrashTest {
   }
 
   private CortexEvents work(Path directory, String name) throws Exception {
-    CrashWorker self = new CrashWorker(Marker.open(directory.resolve(name)), name, Manner.BUSY);
+    CrashWorker self =
+        new CrashWorker(
+            WorkerProcess.url(postgres.database().address("cortex_worker")),
+            Marker.open(directory.resolve(name)),
+            name,
+            Manner.BUSY);
     CortexEvents cortex =
         CortexEvents.connect(postgres.database().address("cortex_worker"))
             .withTelemetry(self.telemetry());
@@ -117,8 +121,7 @@ class DatabaseCrashTest {
     int n = next.getAndIncrement();
     String verdict = "rolled_back";
     try {
-      outbox.emit(
-          connection, EventDraft.of(CrashWorker.TYPE, "test").withPayload("{\"n\": " + n + "}"));
+      outbox.emit(connection, CrashEvent.plain(n, "test"));
       verdict = "in_doubt";
       connection.commit();
       verdict = "committed";

@@ -10,8 +10,6 @@ import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Random;
-import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -25,8 +23,6 @@ import org.junit.jupiter.api.io.TempDir;
 @ExtendWith(PostgresExtension.class)
 class LeaseCrashTest {
   private static final int EVENTS = Integer.getInteger("cortex.crash.leases", 150);
-  private static final int BLOWS = Integer.getInteger("cortex.crash.blows", 6);
-  private static final long SEED = Long.getLong("cortex.crash.seed", System.nanoTime());
 
   /** From the last sign of life to the next call: what is promised. */
   private static final String RESCUED_LATE =
@@ -124,67 +120,6 @@ class LeaseCrashTest {
         .as("processes that had a share")
         .isEqualTo(3);
     database.run("update cortex.handlers set max_running = null");
-  }
-
-  /**
-   * Effects once each, a call for each attempt, fences that rise, whatever dies or stands still.
-   */
-  @Test
-  void every_event_is_completed_once_whatever_is_killed_and_stopped() throws Exception {
-    Random random = new Random(SEED);
-    List<WorkerProcess> workers = new ArrayList<>();
-    for (int i = 0; i < 3; i++) {
-      workers.add(start("worker-" + i, Manner.BUSY).work());
-    }
-    List<WorkerProcess> stopped = new ArrayList<>();
-    for (int blow = 0; blow < BLOWS; blow++) {
-      emit(EVENTS / BLOWS);
-      WorkerProcess victim = workers.remove(random.nextInt(workers.size()));
-      LockSupport.parkNanos(random.nextInt(50_000_000));
-      if (blow % 2 == 0) {
-        victim.kill();
-      } else {
-        victim.suspend();
-        stopped.add(victim);
-      }
-      workers.add(start("next-" + blow, Manner.BUSY).work());
-    }
-    database.awaitDrained();
-    for (WorkerProcess zombie : stopped) {
-      zombie.resume();
-    }
-    for (WorkerProcess worker : stopped) {
-      worker.kill();
-    }
-    int events = EVENTS / BLOWS * BLOWS;
-    String each = "seed " + SEED;
-    assertThat(database.count("select count(*) from lease_effects")).as(each).isEqualTo(events);
-    assertThat(database.count("select count(distinct event_id) from lease_effects"))
-        .as(each)
-        .isEqualTo(events);
-    assertThat(database.count("select count(*) from cortex.attempts where outcome = 'done'"))
-        .as(each)
-        .isEqualTo(events);
-    assertThat(
-            database.count(
-                "select count(*) from (select from lease_calls group by event_id, fence having count(*) > 1) twice"))
-        .as("calls under one fence, " + each)
-        .isZero();
-    assertThat(
-            database.count(
-                """
-                select count(*) from lease_effects e
-                 where e.fence <> (select max(c.fence) from lease_calls c where c.event_id = e.event_id)
-                """))
-        .as("effects of a lease that another one had followed, " + each)
-        .isZero();
-    System.out.printf(
-        "lease crash test: seed %d, %d events, %d blows, %d calls, %d attempts ended with a lost lease%n",
-        SEED,
-        events,
-        BLOWS,
-        database.count("select count(*) from lease_calls"),
-        database.count("select count(*) from cortex.attempts where reason = 'lease_lost'"));
   }
 
   private WorkerProcess start(String name, Manner manner) throws IOException, SQLException {

@@ -9,11 +9,14 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Where each slot of a worker process is, and in which call of a handler, in a mapped file: what a
- * process wrote there is still to be read after it was killed, to the last instruction.
+ * Where each slot and each place for leases of a worker process is, and in which call of a handler,
+ * in a mapped file: what a process wrote there is still to be read after it was killed, to the last
+ * instruction.
  */
 final class Marker {
   static final int SLOTS = 2;
+  static final int LEASES = 2;
+  private static final int PLACES_AT_ALL = SLOTS + LEASES;
 
   /** What the slots of a process have come to. */
   enum Place {
@@ -43,7 +46,8 @@ final class Marker {
         FileChannel.open(
             file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
       return new Marker(
-          channel.map(FileChannel.MapMode.READ_WRITE, 0, (long) SLOTS * Integer.BYTES));
+          channel.map(
+              FileChannel.MapMode.READ_WRITE, 0, (long) (PLACES_AT_ALL + 1) * Integer.BYTES));
     }
   }
 
@@ -57,7 +61,23 @@ final class Marker {
     return new Position(PLACES.get(word % PLACES.size()), word / PLACES.size());
   }
 
+  /** Whether a slot is there. */
   boolean holds(Place place) {
     return IntStream.range(0, SLOTS).anyMatch(slot -> position(slot).place() == place);
+  }
+
+  /** Whether a leased handler runs. */
+  boolean holdsLease() {
+    return IntStream.range(SLOTS, PLACES_AT_ALL)
+        .anyMatch(slot -> position(slot).place() != Place.ELSEWHERE);
+  }
+
+  /** One more acknowledgement of a lost lease was refused. */
+  synchronized void addRefusal() {
+    bytes.putInt(PLACES_AT_ALL * Integer.BYTES, refusals() + 1);
+  }
+
+  int refusals() {
+    return bytes.getInt(PLACES_AT_ALL * Integer.BYTES);
   }
 }

@@ -115,7 +115,7 @@ class PickUpTest {
                   pickUps.add(new PickUp(System.nanoTime(), context.attempt()));
                   return Outcome.done();
                 })
-            .on(CrashWorker.TYPE),
+            .on(CrashEvent.PLAIN),
         HandlerDefinition.batch(CrashWorker.BATCH, (events, context) -> {}).on("crash.*"));
   }
 }

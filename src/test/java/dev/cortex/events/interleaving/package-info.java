@@ -4,7 +4,7 @@
  *
  * <pre>
  *  1  a ctid outlives its transaction                 SettledDeliveriesTest
- *  2  ordered lanes                                   OrderTest, crash.OrderUnderLoadTest, delivery.EmitterHorizonTest,
+ *  2  ordered lanes                                   OrderTest, crash.ChaosTest, delivery.EmitterHorizonTest,
  *                                                     delivery.LanePlansTest, operate.OrderedDeliveriesTest
  *  4  a delivery and a replay of one event            SettledDeliveriesTest
  *  5  an event that retention has dropped             SettledDeliveriesTest
@@ -28,7 +28,7 @@
  * 24  limits of leased handlers                       LeasesTest, crash.LeaseCrashTest
  * 25  another default isolation                       ContentionTest
  * 26  handlers that emit what they consume            FanOutTest
- * 28  a process that dies                             LateRowsTest, crash.CrashTest
+ * 28  a process that dies                             LateRowsTest, crash.ChaosTest
  * 30  input that PostgreSQL refuses by itself         FanOutTest, outbox.EntrancesTest
  * 31  what jsonb and timestamptz normalise            FanOutTest
  * </pre>
