@@ -24,6 +24,7 @@ import javax.sql.DataSource;
 public final class Demo {
   private static final Duration TICK = Duration.ofMillis(200);
   private static final Duration SILENCE = Duration.ofSeconds(2);
+  private static final Duration FIX_DELAY = Duration.ofSeconds(1);
   private static final Duration PATIENCE = Duration.ofMinutes(2);
   private static final int TASKS_PER_TICK = 6;
 
@@ -104,14 +105,14 @@ public final class Demo {
   private DemoResult run() throws SQLException, IOException, InterruptedException {
     ImportSummary imported = importArchive();
     String doomed = startWorkers();
-    store.setStaleAfter(SILENCE);
+    store.setThresholds(SILENCE, FIX_DELAY);
     try {
       simulateFleet(doomed);
       awaitDrained();
       // One that is still starting knows no order to end in.
       awaitAtWork(workers.running());
     } finally {
-      store.resetStaleAfter();
+      store.resetThresholds();
     }
     boolean isNoneEnded = workers.ended().isEmpty();
     boolean inOrder = workers.stop() && isNoneEnded;

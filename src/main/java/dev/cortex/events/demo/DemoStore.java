@@ -246,19 +246,27 @@ final class DemoStore {
         row -> row.getString(1));
   }
 
-  /** Sets how long a worker may be silent. */
-  void setStaleAfter(Duration staleAfter) throws SQLException {
+  /** Sets how long a worker may be silent, and how long a failed task waits to be tried again. */
+  void setThresholds(Duration staleAfter, Duration fixDelay) throws SQLException {
     try (PreparedStatement statement =
         connection.prepareStatement(
-            "update fleet.settings set stale_after = make_interval(secs => ?)")) {
+            """
+            update fleet.settings
+               set stale_after = make_interval(secs => ?),
+                   fix_first_delay = make_interval(secs => ?)
+            """)) {
       statement.setLong(1, staleAfter.toSeconds());
+      statement.setLong(2, fixDelay.toSeconds());
       statement.executeUpdate();
     }
   }
 
-  /** To what it is from the start; what it was before this run, a demo that was killed has set. */
-  void resetStaleAfter() throws SQLException {
-    run("update fleet.settings set stale_after = default");
+  /**
+   * To what they are from the start; what they were before this run, a demo that was killed has
+   * set.
+   */
+  void resetThresholds() throws SQLException {
+    run("update fleet.settings set stale_after = default, fix_first_delay = default");
   }
 
   /**

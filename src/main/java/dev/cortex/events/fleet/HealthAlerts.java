@@ -3,8 +3,6 @@ package dev.cortex.events.fleet;
 import dev.cortex.events.event.Event;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.BatchHandler;
-import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.List;
@@ -67,15 +65,16 @@ final class HealthAlerts implements BatchHandler {
   @Override
   public void handle(List<Event> events, BatchContext context) throws SQLException {
     List<Alert> alerts = events.stream().map(Alert::of).toList();
-    Connection connection = context.connection();
-    try (PreparedStatement statement = connection.prepareStatement(RECORD)) {
-      statement.setArray(1, Column.texts(connection, alerts, Alert::eventId));
-      statement.setArray(2, Column.texts(connection, alerts, Alert::type));
-      statement.setArray(3, Column.texts(connection, alerts, Alert::subject));
-      statement.setArray(4, Column.texts(connection, alerts, Alert::severity));
-      statement.setArray(5, Column.texts(connection, alerts, Alert::raisedAt));
-      statement.setArray(6, Column.texts(connection, alerts, Alert::receivedAt));
-      statement.executeUpdate();
-    }
+    Sql.update(
+        context.connection(),
+        RECORD,
+        Sql.columns(
+            alerts,
+            Alert::eventId,
+            Alert::type,
+            Alert::subject,
+            Alert::severity,
+            Alert::raisedAt,
+            Alert::receivedAt));
   }
 }

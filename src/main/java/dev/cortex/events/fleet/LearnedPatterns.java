@@ -5,9 +5,7 @@ import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.BatchHandler;
-import java.sql.Array;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Instant;
@@ -177,11 +175,12 @@ final class LearnedPatterns implements BatchHandler {
   public void handle(List<Event> events, BatchContext context) throws SQLException {
     List<Pattern> patterns = events.stream().map(Pattern::of).toList();
     Map<String, Event> causes = causes(patterns);
+    List<String> types = List.copyOf(causes.keySet());
     Connection connection = context.connection();
-    Array types = connection.createArrayOf("text", causes.keySet().toArray());
-    lockTypes(connection, types);
+    Sql.update(connection, ADD_TYPES, types);
+    Sql.rows(connection, LOCK_TYPES, row -> true, types);
     record(connection, patterns);
-    choose(connection, types, causes, context);
+    choose(types, causes, context);
   }
 
   /** The types of task that are counted, each with the last event that counts it. */
@@ -195,42 +194,35 @@ final class LearnedPatterns implements BatchHandler {
     return causes;
   }
 
-  private static void lockTypes(Connection connection, Array types) throws SQLException {
-    try (PreparedStatement add = connection.prepareStatement(ADD_TYPES);
-        PreparedStatement lock = connection.prepareStatement(LOCK_TYPES)) {
-      add.setArray(1, types);
-      add.executeUpdate();
-      lock.setArray(1, types);
-      lock.execute();
-    }
-  }
-
   private static void record(Connection connection, List<Pattern> patterns) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(RECORD)) {
-      statement.setArray(1, Column.texts(connection, patterns, Pattern::eventId));
-      statement.setArray(2, Column.texts(connection, patterns, Pattern::type));
-      statement.setArray(3, Column.texts(connection, patterns, p -> p.taskType().orElse(null)));
-      statement.setArray(4, Column.texts(connection, patterns, p -> p.master().orElse(null)));
-      statement.setArray(5, Column.texts(connection, patterns, Pattern::successes));
-      statement.setArray(6, Column.texts(connection, patterns, Pattern::failures));
-      statement.setArray(7, Column.texts(connection, patterns, Pattern::timed));
-      statement.setArray(8, Column.texts(connection, patterns, Pattern::totalDurationMs));
-      statement.setArray(9, Column.texts(connection, patterns, Pattern::receivedAt));
-      statement.executeUpdate();
-    }
+    Sql.update(
+        connection,
+        RECORD,
+        Sql.columns(
+            patterns,
+            Pattern::eventId,
+            Pattern::type,
+            Pattern::taskType,
+            Pattern::master,
+            Pattern::successes,
+            Pattern::failures,
+            Pattern::timed,
+            Pattern::totalDurationMs,
+            Pattern::receivedAt));
   }
 
-  private static void choose(
-      Connection connection, Array types, Map<String, Event> causes, BatchContext context)
+  private record Choice(String taskType, EventDraft told) {}
+
+  private static void choose(List<String> types, Map<String, Event> causes, BatchContext context)
       throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(CHOOSE)) {
-      statement.setArray(1, types);
-      try (ResultSet row = statement.executeQuery()) {
-        while (row.next()) {
-          Event cause = Objects.requireNonNull(causes.get(row.getString("task_type")));
-          context.emit(modelUpdated(row), cause);
-        }
-      }
+    List<Choice> changed =
+        Sql.rows(
+            context.connection(),
+            CHOOSE,
+            row -> new Choice(row.getString("task_type"), modelUpdated(row)),
+            types);
+    for (Choice choice : changed) {
+      context.emit(choice.told(), Objects.requireNonNull(causes.get(choice.taskType())));
     }
   }
 

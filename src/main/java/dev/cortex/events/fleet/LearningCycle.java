@@ -8,7 +8,6 @@ import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.Outcome;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.DateTimeException;
@@ -107,20 +106,23 @@ final class LearningCycle implements EventHandler {
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
     Payload payload = Payload.of(event);
     LocalDate date = date(event, payload);
+    String day = date.toString();
+    String cycleType = payload.text("cycle_type").orElse("daily");
     Connection connection = context.connection();
-    if (!begin(connection, date, event, payload.text("cycle_type").orElse("daily"))) {
+    if (Sql.update(connection, BEGIN, day, cycleType, event.source(), event.id()) == 0) {
       return Outcome.cancel("the learning cycle of " + date + " has been run");
     }
-    int outcomes = take(connection, date);
+    int outcomes = Sql.update(connection, TAKE, MAX_OUTCOMES, day);
     List<Map<String, Object>> patterns = new ArrayList<>();
-    patterns.addAll(routingOutcomes(connection, date));
-    patterns.addAll(recurringFailures(connection, date));
+    patterns.addAll(Sql.rows(connection, ROUTING_OUTCOMES, row -> routingOutcome(date, row), day));
+    patterns.addAll(
+        Sql.rows(connection, RECURRING_FAILURES, row -> recurringFailure(date, row), day));
     for (Map<String, Object> pattern : patterns) {
       context.emit(
           EventDraft.of("learning.pattern_detected", "learning-cycle")
               .withPayload(Json.of(pattern)));
     }
-    finish(connection, date, outcomes, patterns.size());
+    Sql.update(connection, FINISH, outcomes, patterns.size(), day);
     return Outcome.done();
   }
 
@@ -133,39 +135,6 @@ final class LearningCycle implements EventHandler {
       throw new InvalidEventException(
           "payload.date", "must be a date such as 2025-12-01", date.orElse(""));
     }
-  }
-
-  private static boolean begin(Connection connection, LocalDate date, Event event, String cycleType)
-      throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(BEGIN)) {
-      statement.setString(1, date.toString());
-      statement.setString(2, cycleType);
-      statement.setString(3, event.source());
-      statement.setString(4, event.id());
-      return statement.executeUpdate() > 0;
-    }
-  }
-
-  private static int take(Connection connection, LocalDate date) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(TAKE)) {
-      statement.setInt(1, MAX_OUTCOMES);
-      statement.setString(2, date.toString());
-      return statement.executeUpdate();
-    }
-  }
-
-  private static List<Map<String, Object>> routingOutcomes(Connection connection, LocalDate date)
-      throws SQLException {
-    List<Map<String, Object>> patterns = new ArrayList<>();
-    try (PreparedStatement statement = connection.prepareStatement(ROUTING_OUTCOMES)) {
-      statement.setString(1, date.toString());
-      try (ResultSet row = statement.executeQuery()) {
-        while (row.next()) {
-          patterns.add(routingOutcome(date, row));
-        }
-      }
-    }
-    return patterns;
   }
 
   private static Map<String, Object> routingOutcome(LocalDate date, ResultSet row)
@@ -201,20 +170,6 @@ final class LearningCycle implements EventHandler {
     return pattern;
   }
 
-  private static List<Map<String, Object>> recurringFailures(Connection connection, LocalDate date)
-      throws SQLException {
-    List<Map<String, Object>> patterns = new ArrayList<>();
-    try (PreparedStatement statement = connection.prepareStatement(RECURRING_FAILURES)) {
-      statement.setString(1, date.toString());
-      try (ResultSet row = statement.executeQuery()) {
-        while (row.next()) {
-          patterns.add(recurringFailure(date, row));
-        }
-      }
-    }
-    return patterns;
-  }
-
   private static Map<String, Object> recurringFailure(LocalDate date, ResultSet row)
       throws SQLException {
     String taskType = row.getString("task_type");
@@ -229,15 +184,5 @@ final class LearningCycle implements EventHandler {
     pattern.put(
         "insight", occurrences + " tasks of type " + taskType + " failed with " + errorType);
     return pattern;
-  }
-
-  private static void finish(Connection connection, LocalDate date, int outcomes, int patterns)
-      throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(FINISH)) {
-      statement.setInt(1, outcomes);
-      statement.setInt(2, patterns);
-      statement.setString(3, date.toString());
-      statement.executeUpdate();
-    }
   }
 }

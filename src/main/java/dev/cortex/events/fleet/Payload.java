@@ -1,10 +1,13 @@
 package dev.cortex.events.fleet;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.cortex.events.event.Event;
 import dev.cortex.events.event.InvalidEventException;
 import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 
@@ -43,6 +46,18 @@ final class Payload {
     return first(names).map(this::text);
   }
 
+  /** The first of these members that is a text, cut to 200 characters; for people to read. */
+  Optional<String> shortText(String... names) {
+    for (String name : names) {
+      JsonNode node = members.get(name);
+      if (node != null && node.isTextual() && !node.textValue().isEmpty()) {
+        String text = node.textValue();
+        return Optional.of(text.substring(0, Math.min(MAX_LENGTH, text.length())));
+      }
+    }
+    return Optional.empty();
+  }
+
   private String text(Member member) {
     String text = member.node().asText();
     if (!member.node().isValueNode() || text.isEmpty() || text.length() > MAX_LENGTH) {
@@ -64,6 +79,67 @@ final class Payload {
   }
 
   /**
+   * The first of these members that is there, as a part of a whole.
+   *
+   * @throws InvalidEventException when it is no number from 0 to 1
+   */
+  Optional<BigDecimal> ratio(String... names) {
+    return first(names).map(this::ratio);
+  }
+
+  private BigDecimal ratio(Member member) {
+    String rule = "must be a number from 0 to 1";
+    BigDecimal number = number(member, rule);
+    if (number.compareTo(BigDecimal.ONE) > 0) {
+      throw refused(member, rule);
+    }
+    return number;
+  }
+
+  /** The first of these members that is an object. */
+  Optional<Payload> object(String... names) {
+    for (String name : names) {
+      if (members.get(name) instanceof ObjectNode object) {
+        return Optional.of(new Payload(object, document + "." + name));
+      }
+    }
+    return Optional.empty();
+  }
+
+  /**
+   * The objects in the first of these members that is a list; what else is in it is passed over.
+   */
+  List<Payload> objects(String... names) {
+    List<Payload> objects = new ArrayList<>();
+    for (JsonNode item : list(names)) {
+      if (item instanceof ObjectNode object) {
+        objects.add(new Payload(object, document));
+      }
+    }
+    return objects;
+  }
+
+  /** The texts in the first of these members that is a list; nulls and objects are passed over. */
+  List<String> texts(String... names) {
+    List<String> texts = new ArrayList<>();
+    for (JsonNode item : list(names)) {
+      if (item.isValueNode() && !item.isNull()) {
+        texts.add(text(new Member(names[0], item)));
+      }
+    }
+    return texts;
+  }
+
+  private Iterable<JsonNode> list(String... names) {
+    for (String name : names) {
+      if (members.get(name) instanceof ArrayNode list) {
+        return list;
+      }
+    }
+    return List.of();
+  }
+
+  /**
    * How long it took, in milliseconds. A member without a unit in its name is in seconds.
    *
    * @throws InvalidEventException when it is no number from 0 to 10^15
@@ -80,17 +156,26 @@ final class Payload {
   }
 
   private long rounded(Member member, BigDecimal factor) {
+    String rule = "must be a number from 0 to 10^15";
+    BigDecimal number = number(member, rule).multiply(factor);
+    if (number.compareTo(MAX_COUNT) > 0) {
+      throw refused(member, rule);
+    }
+    return number.longValue();
+  }
+
+  private BigDecimal number(Member member, String rule) {
     try {
       if (member.node().isNumber() || member.node().isTextual()) {
-        BigDecimal number = new BigDecimal(member.node().asText()).multiply(factor);
-        if (number.signum() >= 0 && number.compareTo(MAX_COUNT) <= 0) {
-          return number.longValue();
+        BigDecimal number = new BigDecimal(member.node().asText());
+        if (number.signum() >= 0) {
+          return number;
         }
       }
     } catch (NumberFormatException e) {
       // Refused below, as every other value that is no such number.
     }
-    throw refused(member, "must be a number from 0 to 10^15");
+    throw refused(member, rule);
   }
 
   private record Member(String name, JsonNode node) {}

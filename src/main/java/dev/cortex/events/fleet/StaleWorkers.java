@@ -8,11 +8,8 @@ import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.Outcome;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -38,6 +35,8 @@ import java.util.Map;
  * only, and the check that loses has opened none and tells of none.
  */
 final class StaleWorkers implements EventHandler {
+  static final String NAME = "stale-workers";
+
   private static final int MAX_EPISODES = 500;
   private static final int WORKERS_IN_MESSAGE = 5;
   private static final Duration WAIT = Duration.ofSeconds(2);
@@ -49,7 +48,7 @@ final class StaleWorkers implements EventHandler {
                select from cortex.queue_status q
                 where q.handler = ?
                   and q.oldest_due < clock_timestamp() - interval '1 second')
-         and ?::timestamptz > clock_timestamp() - s.stale_after
+         and ? > clock_timestamp() - s.stale_after
         from fleet.settings s
       """;
 
@@ -77,7 +76,7 @@ final class StaleWorkers implements EventHandler {
 
   private static final String TELL =
       """
-      update fleet.stale_episodes set alert_id = ? where episode_id = any (?)
+      update fleet.stale_episodes set alert_id = ? where episode_id = any (?::bigint[])
       """;
 
   private record Episode(long id, String workerId, long thresholdSeconds) {}
@@ -95,30 +94,25 @@ final class StaleWorkers implements EventHandler {
   }
 
   private static boolean hasToWait(Connection connection, Event event) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(HAS_TO_WAIT)) {
-      statement.setString(1, WorkerHealth.NAME);
-      statement.setString(2, event.receivedAt().toString());
-      try (ResultSet row = statement.executeQuery()) {
-        return row.next() && row.getBoolean(1);
-      }
-    }
+    return Sql.rows(
+            connection,
+            HAS_TO_WAIT,
+            row -> row.getBoolean(1),
+            WorkerHealth.NAME,
+            event.receivedAt())
+        .get(0);
   }
 
   private static List<Episode> openEpisodes(Connection connection) throws SQLException {
-    List<Episode> opened = new ArrayList<>();
-    try (PreparedStatement statement = connection.prepareStatement(OPEN_EPISODES)) {
-      statement.setInt(1, MAX_EPISODES);
-      try (ResultSet row = statement.executeQuery()) {
-        while (row.next()) {
-          opened.add(
-              new Episode(
-                  row.getLong("episode_id"),
-                  row.getString("worker_id"),
-                  row.getLong("threshold_seconds")));
-        }
-      }
-    }
-    return opened;
+    return Sql.rows(
+        connection,
+        OPEN_EPISODES,
+        row ->
+            new Episode(
+                row.getLong("episode_id"),
+                row.getString("worker_id"),
+                row.getLong("threshold_seconds")),
+        MAX_EPISODES);
   }
 
   private static EventDraft alert(List<Episode> opened) {
@@ -131,7 +125,7 @@ final class StaleWorkers implements EventHandler {
     payload.put("worker_count", workers.size());
     payload.put("threshold_seconds", threshold);
     payload.put("message", message(workers, threshold));
-    return EventDraft.of("system.health_alert", "stale-workers")
+    return EventDraft.of("system.health_alert", NAME)
         .withPayload(Json.of(payload))
         .withPriority(Priority.HIGH);
   }
@@ -148,11 +142,6 @@ final class StaleWorkers implements EventHandler {
 
   private static void tell(Connection connection, List<Episode> opened, String alertId)
       throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(TELL)) {
-      statement.setString(1, alertId);
-      statement.setArray(
-          2, connection.createArrayOf("bigint", opened.stream().map(Episode::id).toArray()));
-      statement.executeUpdate();
-    }
+    Sql.update(connection, TELL, alertId, opened.stream().map(e -> Long.toString(e.id())).toList());
   }
 }

@@ -3,12 +3,8 @@ package dev.cortex.events.fleet;
 import dev.cortex.events.event.Event;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.BatchHandler;
-import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.SQLException;
-import java.time.Instant;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalLong;
 
 /**
@@ -18,9 +14,8 @@ import java.util.OptionalLong;
  * <p>The rules:
  *
  * <ul>
- *   <li>A task without a {@code payload.task_type} (or {@code type}) is of type unspecified.
- *   <li>Its master is {@code payload.master} (or {@code assigned_master}), else {@code
- *       metadata.master}; a task without one counts for no master.
+ *   <li>Task, type, master and worker are what {@link TaskFacts} tells; a task without a type is of
+ *       type unspecified, and one without a master counts for none.
  *   <li>Its duration is {@code payload.duration_ms}, else {@code duration_seconds}, {@code
  *       duration} or {@code execution_time} in seconds.
  *   <li>An outcome received longer ago than {@code record_kept_for} (90 days) is not recorded.
@@ -49,57 +44,38 @@ final class TaskOutcomes implements BatchHandler {
           on conflict (event_id) do nothing
       """;
 
-  private record TaskOutcome(
-      String eventId,
-      Optional<String> taskId,
-      String taskType,
-      Optional<String> master,
-      Optional<String> workerId,
-      boolean isSuccess,
-      OptionalLong durationMs,
-      Optional<String> errorType,
-      Instant finishedAt,
-      Instant receivedAt) {
+  private record TaskOutcome(Event event, TaskFacts facts, OptionalLong durationMs) {
 
     static TaskOutcome of(Event event) {
-      Payload payload = Payload.of(event);
-      return new TaskOutcome(
-          event.id(),
-          payload.text("task_id", "id"),
-          payload.text("task_type", "type").orElse("unspecified"),
-          payload
-              .text("master", "assigned_master")
-              .or(() -> Payload.metadataOf(event).text("master")),
-          payload.text("worker_id", "worker"),
-          event.type().equals("task.completed"),
-          payload.durationMs(),
-          payload.text("error_type"),
-          event.occurredAt(),
-          event.receivedAt());
+      return new TaskOutcome(event, TaskFacts.of(event), Payload.of(event).durationMs());
+    }
+
+    String taskType() {
+      return facts.taskType().orElse(TaskFacts.UNSPECIFIED);
+    }
+
+    boolean isSuccess() {
+      return event.type().equals("task.completed");
     }
   }
 
   @Override
   public void handle(List<Event> events, BatchContext context) throws SQLException {
     List<TaskOutcome> outcomes = events.stream().map(TaskOutcome::of).toList();
-    Connection connection = context.connection();
-    try (PreparedStatement statement = connection.prepareStatement(RECORD)) {
-      statement.setArray(1, Column.texts(connection, outcomes, TaskOutcome::eventId));
-      statement.setArray(2, Column.texts(connection, outcomes, o -> o.taskId().orElse(null)));
-      statement.setArray(3, Column.texts(connection, outcomes, TaskOutcome::taskType));
-      statement.setArray(4, Column.texts(connection, outcomes, o -> o.master().orElse(null)));
-      statement.setArray(5, Column.texts(connection, outcomes, o -> o.workerId().orElse(null)));
-      statement.setArray(6, Column.texts(connection, outcomes, TaskOutcome::isSuccess));
-      statement.setArray(
-          7,
-          Column.texts(
-              connection,
-              outcomes,
-              o -> o.durationMs().isPresent() ? o.durationMs().getAsLong() : null));
-      statement.setArray(8, Column.texts(connection, outcomes, o -> o.errorType().orElse(null)));
-      statement.setArray(9, Column.texts(connection, outcomes, TaskOutcome::finishedAt));
-      statement.setArray(10, Column.texts(connection, outcomes, TaskOutcome::receivedAt));
-      statement.executeUpdate();
-    }
+    Sql.update(
+        context.connection(),
+        RECORD,
+        Sql.columns(
+            outcomes,
+            outcome -> outcome.event().id(),
+            outcome -> outcome.facts().taskId(),
+            TaskOutcome::taskType,
+            outcome -> outcome.facts().master(),
+            outcome -> outcome.facts().workerId(),
+            TaskOutcome::isSuccess,
+            TaskOutcome::durationMs,
+            outcome -> outcome.facts().errorType(),
+            outcome -> outcome.event().occurredAt(),
+            outcome -> outcome.event().receivedAt()));
   }
 }

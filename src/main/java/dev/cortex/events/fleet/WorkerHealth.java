@@ -3,8 +3,6 @@ package dev.cortex.events.fleet;
 import dev.cortex.events.event.Event;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.BatchHandler;
-import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.List;
@@ -129,29 +127,21 @@ final class WorkerHealth implements BatchHandler {
   @Override
   public void handle(List<Event> events, BatchContext context) throws SQLException {
     List<Report> reports = events.stream().map(Report::of).toList();
-    record(context.connection(), reports);
-    endEpisodes(context.connection(), reports);
-  }
-
-  private static void record(Connection connection, List<Report> reports) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(RECORD)) {
-      statement.setArray(1, Column.texts(connection, reports, Report::workerId));
-      statement.setArray(2, Column.texts(connection, reports, Report::eventId));
-      statement.setArray(3, Column.texts(connection, reports, Report::receivedAt));
-      statement.setArray(4, Column.texts(connection, reports, Report::reportedAt));
-      statement.setArray(5, Column.texts(connection, reports, Report::status));
-      statement.setArray(6, Column.texts(connection, reports, Report::isWatched));
-      statement.setArray(
-          7, Column.texts(connection, reports, report -> report.taskId().orElse(null)));
-      statement.executeUpdate();
-    }
-  }
-
-  private static void endEpisodes(Connection connection, List<Report> reports) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(END_EPISODES)) {
-      statement.setArray(1, Column.texts(connection, reports, Report::workerId));
-      statement.setArray(2, Column.texts(connection, reports, Report::receivedAt));
-      statement.executeUpdate();
-    }
+    Sql.update(
+        context.connection(),
+        RECORD,
+        Sql.columns(
+            reports,
+            Report::workerId,
+            Report::eventId,
+            Report::receivedAt,
+            Report::reportedAt,
+            Report::status,
+            Report::isWatched,
+            Report::taskId));
+    Sql.update(
+        context.connection(),
+        END_EPISODES,
+        Sql.columns(reports, Report::workerId, Report::receivedAt));
   }
 }

@@ -93,13 +93,13 @@ class InstallationTest {
     onEmpty.run("migrate", "--no-fleet");
     Answer without = onEmpty.run("worker", "--drain");
     assertThat(without.status()).as(without.err()).isEqualTo(78);
-    assertThat(without.err()).contains("schema fleet: must have at least version 1");
+    assertThat(without.err()).contains("schema fleet: must have at least version 2");
     onEmpty.run("migrate");
     assertThat(onEmpty.run("worker", "--drain").status()).isZero();
-    onEmptySuperuser("update fleet.settings set schema_version = 0");
+    onEmptySuperuser("update fleet.settings set schema_version = 1");
     Answer older = onEmpty.run("worker", "--drain");
     assertThat(older.status()).as(older.err()).isEqualTo(78);
-    assertThat(older.err()).contains("but the database has version 0; run `cortex migrate`");
+    assertThat(older.err()).contains("but the database has version 1; run `cortex migrate`");
   }
 
   @ParameterizedTest

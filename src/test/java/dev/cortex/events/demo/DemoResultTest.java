@@ -55,6 +55,7 @@ class DemoResultTest {
     this.connection = database.superuserAddress().dataSource().getConnection();
     this.store = new DemoStore(database.connection());
     store.prepare();
+    store.setThresholds(Duration.ofMinutes(5), Duration.ofSeconds(1));
     this.start = store.now();
   }
 

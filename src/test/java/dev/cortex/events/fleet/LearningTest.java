@@ -130,7 +130,7 @@ class LearningTest {
 
     assertThat(
             fleet.rows(
-                "select concat_ws(' ', outcome, attempt, reason, error) from cortex.attempts"))
+                "select concat_ws(' ', outcome, attempt, reason, error) from cortex.audit where handler = 'learning-cycle'"))
         .singleElement()
         .asString()
         .startsWith("dead 1 invalid_event ")

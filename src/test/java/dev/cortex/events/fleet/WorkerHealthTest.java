@@ -169,7 +169,7 @@ class WorkerHealthTest {
 
     fleet.handle();
 
-    assertThat(fleet.rows("select error from cortex.attempts"))
+    assertThat(fleet.rows("select error from cortex.audit where handler = 'worker-health'"))
         .singleElement()
         .asString()
         .contains("payload.worker_id must be a string of 1 to 200 characters");
