@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.sql.Connection;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
@@ -21,15 +22,18 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * The plans that the hot statements have when they run, inside the functions too: over a backlog of
- * 100,000 behind 50,000 dead rows that a snapshot keeps, before the first ANALYZE and after it,
- * once the generic plan is in use.
+ * The plans that the hot statements have when they run, inside the functions too: over a backlog
+ * behind half as many dead rows that a snapshot keeps, before the first ANALYZE and after it, once
+ * the generic plan is in use. 100,000 rows and 50,000 dead ones, unless {@code
+ * -Dcortex.test.backlog=1000000} asks for the full size, which takes minutes.
  */
 @ExtendWith(PostgresExtension.class)
 @TestInstance(Lifecycle.PER_CLASS)
 class PlansTest {
   private static final int WORKER = 1;
   private static final int BATCH = 100;
+  private static final int BACKLOG = Integer.getInteger("cortex.test.backlog", 100_000);
+  private static final int DEAD_ROWS = BACKLOG / 2;
 
   /** The server plans a statement anew for its first five executions. */
   private static final int EXECUTIONS = 7;
@@ -59,12 +63,7 @@ class PlansTest {
         row.next();
         handler = row.getShort(1);
       }
-      statement.execute(
-          """
-          insert into cortex.events (type, source, priority)
-          select 'test.plans', 'test', (enum_range(null::cortex.priority))[1 + n % 2 * 2]
-            from generate_series(1, 150000) n
-          """);
+      emit(connection, BACKLOG + DEAD_ROWS);
       snapshot.setAutoCommit(false);
       snapshot.setTransactionIsolation(Connection.TRANSACTION_REPEATABLE_READ);
       try (Statement look = snapshot.createStatement()) {
@@ -74,12 +73,25 @@ class PlansTest {
     }
   }
 
+  private static void emit(Connection connection, int events) throws SQLException {
+    try (PreparedStatement statement =
+        connection.prepareStatement(
+            """
+            insert into cortex.events (type, source, priority)
+            select 'test.plans', 'test', (enum_range(null::cortex.priority))[1 + n % 2 * 2]
+              from generate_series(1, ?) n
+            """)) {
+      statement.setInt(1, events);
+      statement.executeUpdate();
+    }
+  }
+
   /** As a worker does. */
   private void finishFirstThird(Connection connection) throws SQLException {
     LowWaterMarks marks = new LowWaterMarks();
     connection.setAutoCommit(false);
     long now = System.nanoTime();
-    for (int finished = 0; finished < 50_000; ) {
+    for (int finished = 0; finished < DEAD_ROWS; ) {
       ahead = ahead(marks, now);
       List<Delivery> claimed = store.claim(connection, handler, ahead, 1_000);
       finished += store.acknowledge(connection, WORKER, claimed);
@@ -217,6 +229,42 @@ class PlansTest {
           .noneSatisfy(plan -> assertThat(plan).contains("Seq Scan on deliveries"));
       leases.giveBack(connection, lease);
     }
+  }
+
+  /** One look at what is new and one INSERT, whatever it holds that is in order. */
+  @Test
+  void an_ordinary_event_costs_its_emitter_two_statements() throws SQLException {
+    List<String> plans = plansOf(connection -> emitWithPayload(connection, 1), "new_events");
+
+    assertThat(plans).hasSize(2);
+    assertThat(plans.get(0)).contains("select bool_or(t.type is null");
+    assertThat(plans.get(1)).contains("insert into cortex.deliveries");
+  }
+
+  /** Not type by type, which is what a plan that may stop early does. */
+  @Test
+  void the_types_of_a_thousand_events_are_looked_up_together() throws SQLException {
+    List<String> plans = plansOf(connection -> emitWithPayload(connection, 1_000), "new_events");
+
+    assertThat(plans).hasSize(2);
+    assertThat(plans.get(0))
+        .containsPattern("Hash (Right |Left )?Join")
+        .doesNotContain("loops=1000");
+  }
+
+  /** Payloads of 600 bytes, and nothing else that is optional. */
+  private static void emitWithPayload(Connection connection, int events) throws SQLException {
+    try (PreparedStatement statement =
+        connection.prepareStatement(
+            """
+            insert into cortex.events (type, source, payload)
+            select 'test.plans', 'test', jsonb_build_object('text', repeat('x', 600))
+              from generate_series(1, ?)
+            """)) {
+      statement.setInt(1, events);
+      statement.executeUpdate();
+    }
+    connection.rollback();
   }
 
   /** The mark is what keeps claims off the dead rows: a claim reads a few hundred pages at most. */
