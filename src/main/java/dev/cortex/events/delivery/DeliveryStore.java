@@ -133,10 +133,7 @@ public final class DeliveryStore {
       statement.setString(6, window.toNumber());
       statement.setInt(7, limit);
       try (ResultSet rows = statement.executeQuery()) {
-        List<Delivery> claimed = new ArrayList<>();
-        while (rows.next()) {
-          claimed.add(toDelivery(rows, handlerId));
-        }
+        List<Delivery> claimed = toDeliveries(rows, handlerId);
         // The join inside the function keeps no order.
         claimed.sort(Comparator.comparing(Delivery::priority).thenComparing(Delivery::mark));
         return claimed;
@@ -144,11 +141,24 @@ public final class DeliveryStore {
     }
   }
 
-  /** Reads the columns of {@link #CLAIM}. */
-  static Delivery toDelivery(ResultSet row, short handlerId) throws SQLException {
+  /** Reads rows with the columns of {@link #CLAIM}; now() is the same in all of them. */
+  static List<Delivery> toDeliveries(ResultSet rows, short handlerId) throws SQLException {
+    List<Delivery> deliveries = new ArrayList<>();
+    Instant lockedAt = Instant.MIN;
+    while (rows.next()) {
+      if (deliveries.isEmpty()) {
+        lockedAt = instant(rows, 19);
+      }
+      deliveries.add(toDelivery(rows, handlerId, lockedAt));
+    }
+    return deliveries;
+  }
+
+  /** Reads a row with the columns of {@link #CLAIM}, the last of them aside. */
+  static Delivery toDelivery(ResultSet row, short handlerId, Instant lockedAt) throws SQLException {
     return new Delivery(
         row.getString(1),
-        instant(row, 19),
+        lockedAt,
         handlerId,
         (short) 0,
         Priority.of(row.getString(5)),

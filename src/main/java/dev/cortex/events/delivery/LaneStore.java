@@ -5,6 +5,7 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -141,12 +142,16 @@ public final class LaneStore {
   private static LaneClaim toClaim(ResultSet rows, short handlerId, LaneTurn turn)
       throws SQLException {
     List<Delivery> claimed = new ArrayList<>();
+    Instant lockedAt = Instant.MIN;
     long scannedTo = turn.from();
     String lookedAt = turn.since();
     boolean hasBlocked = false;
     while (rows.next()) {
       if (rows.getString(1) != null) {
-        claimed.add(DeliveryStore.toDelivery(rows, handlerId));
+        if (claimed.isEmpty()) {
+          lockedAt = DeliveryStore.instant(rows, 19);
+        }
+        claimed.add(DeliveryStore.toDelivery(rows, handlerId, lockedAt));
       }
       scannedTo = rows.getLong(20);
       lookedAt = rows.getString(21);

@@ -137,7 +137,7 @@ public final class LeaseStore {
     int lostBy = row.getInt(21);
     boolean wasLost = !row.wasNull();
     return new Lease(
-        DeliveryStore.toDelivery(row, handlerId),
+        DeliveryStore.toDelivery(row, handlerId, DeliveryStore.instant(row, 19)),
         holder,
         isDead ? OptionalLong.empty() : OptionalLong.of(fence),
         wasLost ? OptionalInt.of(lostBy) : OptionalInt.empty());

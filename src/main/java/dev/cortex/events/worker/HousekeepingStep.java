@@ -53,8 +53,7 @@ final class HousekeepingStep implements Loop.Step {
       try (Connection connection = pool.getConnection()) {
         showSlots(connection, now);
         if (now - nextRound >= 0) {
-          buryVanished(connection);
-          boolean hasMore = store.moveHeld(connection);
+          boolean hasMore = keepHouse(connection);
           nextRound = now + (hasMore ? INTERVAL : ROUND_INTERVAL).toNanos();
         }
         if (now - nextPartitions >= 0) {
@@ -83,11 +82,14 @@ final class HousekeepingStep implements Loop.Step {
     return now - running.startedNanos() >= SHOWN_AFTER.toNanos();
   }
 
-  private void buryVanished(Connection connection) throws SQLException {
-    for (int vanished : store.buryVanished(connection, workerId)) {
-      telemetry.record(new EngineEvent.WorkerVanished(vanished));
-    }
-    caution.set(store.isCautious(connection));
+  /** True when it is worth to go on at once. */
+  private boolean keepHouse(Connection connection) throws SQLException {
+    WorkerStore.House house = store.keepHouse(connection, workerId);
+    house
+        .vanished()
+        .forEach(vanished -> telemetry.record(new EngineEvent.WorkerVanished(vanished)));
+    caution.set(house.isCautious());
+    return house.isMoving() && store.moveHeld(connection);
   }
 
   private void createPartitions(Connection connection) throws SQLException {

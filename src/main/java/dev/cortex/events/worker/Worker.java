@@ -379,10 +379,11 @@ public final class Worker implements AutoCloseable {
         }
         int workerId = workers.enter(session, options.name(), version());
         // Before the first claim: what killed the last worker is about to be this one's.
-        for (int vanished : workers.buryVanished(session, workerId)) {
+        WorkerStore.House house = workers.keepHouse(session, workerId);
+        for (int vanished : house.vanished()) {
           telemetry.record(new EngineEvent.WorkerVanished(vanished));
         }
-        return new Opening(session, workerId, queues, workers.isCautious(session));
+        return new Opening(session, workerId, queues, house.isCautious());
       } catch (SQLException | RuntimeException e) {
         session.close();
         throw e;

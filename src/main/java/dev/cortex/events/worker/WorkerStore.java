@@ -58,7 +58,8 @@ final class WorkerStore {
        where worker_id = ?
       """;
 
-  private static final String BURY_VANISHED = "select cortex.bury_vanished_workers(?)";
+  private static final String KEEP_HOUSE =
+      "select vanished, is_cautious, is_moving from cortex.keep_house(?)";
 
   /**
    * Shows what a slot runs; a slot runs one batch at a time. It is to outlive the worker, not the
@@ -168,25 +169,26 @@ final class WorkerStore {
     update(connection, LEAVE, workerId, workerId);
   }
 
-  /** Buries workers that ended without a goodbye, and returns them. */
-  List<Integer> buryVanished(Connection autoCommit, int self) throws SQLException {
-    try (PreparedStatement statement = autoCommit.prepareStatement(BURY_VANISHED)) {
-      statement.setInt(1, self);
-      List<Integer> vanished = new ArrayList<>();
-      try (ResultSet rows = statement.executeQuery()) {
-        while (rows.next()) {
-          vanished.add(rows.getInt(1));
-        }
-      }
-      return vanished;
-    }
-  }
+  /**
+   * What a look from the side found.
+   *
+   * @param vanished workers that ended without a goodbye; nobody else is told of them
+   * @param isCautious whether a process has died of late
+   * @param isMoving whether a pause or a resumption of a type still moves deliveries
+   */
+  record House(List<Integer> vanished, boolean isCautious, boolean isMoving) {}
 
-  /** Whether a process has died of late. */
-  boolean isCautious(Connection connection) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement("select cortex.is_cautious()");
-        ResultSet row = statement.executeQuery()) {
-      return row.next() && row.getBoolean(1);
+  /**
+   * Buries workers that have vanished, and looks after everything else that is kept from the side.
+   */
+  House keepHouse(Connection autoCommit, int self) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(KEEP_HOUSE)) {
+      statement.setInt(1, self);
+      try (ResultSet row = statement.executeQuery()) {
+        row.next();
+        Integer[] vanished = (Integer[]) row.getArray(1).getArray();
+        return new House(List.of(vanished), row.getBoolean(2), row.getBoolean(3));
+      }
     }
   }
 
