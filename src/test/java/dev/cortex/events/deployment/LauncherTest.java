@@ -28,6 +28,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class LauncherTest {
   private static final String QUICK = "-XX:TieredStopAtLevel=1";
 
+  private static final String ARCHIVE = "-XX:SharedArchiveFile=";
+
   private static final String MAVEN =
       """
       #!/bin/sh
@@ -41,6 +43,9 @@ class LauncherTest {
   private static final String JAVA =
       """
       #!/bin/sh
+      for option; do
+        case $option in -XX:ArchiveClassesAtExit=*) : >"${option#*=}" ;; esac
+      done
       echo "LC_ALL=$LC_ALL $*"
       """;
 
@@ -71,7 +76,10 @@ class LauncherTest {
   }
 
   private void program(String name, String text) throws IOException {
-    Path bin = Files.createDirectories(directory.resolve("bin"));
+    program(Files.createDirectories(directory.resolve("bin")), name, text);
+  }
+
+  private static void program(Path bin, String name, String text) throws IOException {
     Path file = Files.writeString(bin.resolve(name), text);
     Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
   }
@@ -159,6 +167,23 @@ class LauncherTest {
       })
   void what_is_over_soon_starts_quickly(String command) throws Exception {
     assertThat(run(command.split(" ")).out()).contains(QUICK).endsWith(command + "\n");
+  }
+
+  @Test
+  void a_short_command_starts_from_the_classes_that_the_build_has_archived() throws Exception {
+    assertThat(run("status").out()).contains(ARCHIVE);
+    assertThat(run("status").out()).contains(ARCHIVE);
+    assertThat(run("worker").out()).doesNotContain(ARCHIVE);
+  }
+
+  @Test
+  void another_java_starts_without_them() throws Exception {
+    run("status");
+    Path home = directory.resolve("another");
+    program(Files.createDirectories(home.resolve("bin")), "java", JAVA);
+    assertThat(run(Map.of("JAVA_HOME", home.toString()), List.of(), "status").out())
+        .contains(QUICK)
+        .doesNotContain(ARCHIVE);
   }
 
   @ParameterizedTest
