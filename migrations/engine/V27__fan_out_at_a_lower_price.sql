@@ -1,7 +1,7 @@
 -- Emitting at a lower price: the fan-out looks closely only at what is out of the ordinary, and whether a document
 -- is, it finds out six times as fast. The older json_is_suspect(text, integer) stays for emitters that are under way.
--- Locks: SHARE UPDATE EXCLUSIVE on event_types, routes and settings, for milliseconds; nobody who emits holds or waits
--- for that. Run before the code's deploy.
+-- Locks: ACCESS EXCLUSIVE on event_types and dedupe_keys, for milliseconds and the building of an index that is empty
+-- until a type gets a period; SHARE UPDATE EXCLUSIVE on routes and settings. Run before the code's deploy.
 
 set local role ${owner};
 
@@ -10,6 +10,17 @@ set local role ${owner};
 alter table cortex.event_types set (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0.1);
 alter table cortex.routes set (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0.1);
 analyze cortex.event_types, cortex.routes, cortex.settings;
+
+-- Dedupe keys that count for a period only. What has none pays the predicate of an index.
+alter table cortex.event_types
+  add column dedupe_period interval,
+  add constraint dedupe_period_is_at_least_a_second check (dedupe_period >= interval '1 second');
+alter table cortex.dedupe_keys add column expires_at timestamptz;
+create index dedupe_keys_expiring on cortex.dedupe_keys (expires_at) where expires_at is not null;
+
+comment on column cortex.event_types.dedupe_period is
+  'How long a dedupe key of the type counts from the receipt of its event on; null: as long as the key is kept. Of an alias its canonical type''s counts. A change holds for keys that are given from then on.';
+comment on column cortex.dedupe_keys.expires_at is 'From then on the key is free and may be given to another event; null: never.';
 
 -- True for every document that json_defect would refuse, and for few others. The fan-out does not even ask about
 -- a document of at most 200 bytes, which can neither nest 100 deep nor hold 1000 digits. replace() runs through a
@@ -43,6 +54,7 @@ declare
   v_max_depth   smallint;
   v_rare        boolean;
   v_keyed       boolean := false;
+  v_expiring    boolean := false;
   v_unknown     boolean := false;
   v_suspect     boolean := false;
   v_looping     boolean := false;
@@ -71,12 +83,13 @@ begin
     select * into v_settings from cortex.settings;
     v_max_depth := v_settings.max_causation_depth;
     select bool_or(n.event_id is not null or n.dedupe_key is not null),
+           bool_or(n.dedupe_key is not null and (t.dedupe_period is not null or t.alias_of is not null)),
            bool_or(t.type is null),
            bool_or(octet_length(n.payload::text) > 200 and cortex.json_is_suspect(n.payload::text)
                 or octet_length(n.metadata::text) > 200 and cortex.json_is_suspect(n.metadata::text)
                 or octet_length(n.extensions::text) > 200 and cortex.json_is_suspect(n.extensions::text)),
            bool_or(n.causation_depth > v_max_depth)
-      into v_keyed, v_unknown, v_suspect, v_looping
+      into v_keyed, v_expiring, v_unknown, v_suspect, v_looping
       from new_events n
       left join cortex.event_types t on t.type = n.type;
   end if;
@@ -103,12 +116,30 @@ begin
       where d.defect is not null;
   end if;
 
+  -- A key whose period is over is free. Waits for whoever frees it at the same time, and finds the key then taken.
+  if v_expiring then
+    delete from cortex.dedupe_keys d
+     using (select k.scope, k.key
+              from cortex.dedupe_keys k
+             where (k.scope, k.key) in (
+                     select coalesce(t.alias_of, t.type), n.dedupe_key
+                       from new_events n
+                       join cortex.event_types t on t.type = n.type
+                      where n.dedupe_key is not null)
+               and k.expires_at <= v_now
+             order by k.scope, k.key
+               for update) free
+     where (d.scope, d.key) = (free.scope, free.key);
+  end if;
+
   -- A repetition of an event that is itself dropped repeats nothing: one more pass for those.
   while v_keyed loop
-    insert into cortex.dedupe_keys (scope, key, event, event_at)
-    select k.scope, k.key, n.id, n.received_at
+    insert into cortex.dedupe_keys (scope, key, event, event_at, expires_at)
+    select k.scope, k.key, n.id, n.received_at,
+           case when v_expiring and k.scope <> 'event_id' then n.received_at + c.dedupe_period end
       from new_events n
       left join cortex.event_types t on t.type = n.type
+      left join cortex.event_types c on c.type = coalesce(t.alias_of, t.type)
      cross join lateral (values ('event_id', n.event_id), (coalesce(t.alias_of, n.type), n.dedupe_key)) k(scope, key)
      where k.key is not null
        and n.id <> all (v_repeated)

@@ -3,17 +3,39 @@
 
 set local role ${owner};
 
+-- Removes up to this many dedupe keys whose periods are over, the oldest first, and returns how many.
+-- Locks: those rows, SKIP LOCKED, so that an emitter is never waited for. Index: dedupe_keys_expiring.
+create function cortex.prune_dedupe_keys(p_max_keys integer) returns integer
+language plpgsql security definer set search_path = cortex, pg_temp as $$
+declare
+  v_pruned integer;
+begin
+  delete from cortex.dedupe_keys d
+   using (select k.scope, k.key
+            from cortex.dedupe_keys k
+           where k.expires_at <= clock_timestamp()
+           order by k.expires_at
+           limit p_max_keys
+             for update skip locked) expired
+   where (d.scope, d.key) = (expired.scope, expired.key);
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end
+$$;
+
 -- Buries vanished workers and returns them, whether a process has died of late, and whether a pause or a resumption
--- of a type still moves deliveries, which the caller then goes on with in a transaction of its own.
--- Locks: those of cortex.bury_vanished_workers.
+-- of a type still moves deliveries, which the caller then goes on with in a transaction of its own. Prunes a step of
+-- the dedupe keys that count no more.
+-- Locks: those of cortex.bury_vanished_workers; rows of dedupe_keys, SKIP LOCKED.
 create function cortex.keep_house(p_self integer, out vanished integer[], out is_cautious boolean, out is_moving boolean)
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 begin
   vanished := array(select cortex.bury_vanished_workers(p_self));
   is_cautious := cortex.is_cautious();  -- a look of its own, which sees those
+  perform cortex.prune_dedupe_keys(5000);
   is_moving := exists (select from cortex.held_types k where not k.settled);
 end
 $$;
 
-revoke all on function cortex.keep_house from public;
+revoke all on function cortex.keep_house, cortex.prune_dedupe_keys from public;
 grant execute on function cortex.keep_house to ${worker};

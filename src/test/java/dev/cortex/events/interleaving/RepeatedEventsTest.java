@@ -32,6 +32,7 @@ class RepeatedEventsTest {
   void clear() throws SQLException {
     engine.clear();
     engine.subscribe("repeated", TYPE);
+    engine.run("update cortex.event_types set dedupe_period = null where type = ?", TYPE);
   }
 
   @Test
@@ -207,6 +208,104 @@ class RepeatedEventsTest {
       assertThat(ids.get(2)).isEqualTo(ids.get(0)).isNotEqualTo(ids.get(1));
     }
     assertRecorded(2);
+  }
+
+  @Test
+  void a_dedupe_key_of_a_type_with_a_period_counts_until_the_period_is_over() throws Exception {
+    keysCountFor("1 hour");
+    String first = engine.emit(keyed("a"));
+    assertThat(engine.emit(keyed("a"))).isEqualTo(first);
+    assertThatThrownBy(() -> engine.emit(keyed("a").withPayload("{}")))
+        .isInstanceOf(InvalidEventException.class);
+    assertRecorded(1);
+
+    periodsArePast();
+    String second = engine.emit(keyed("a").withPayload("{}"));
+
+    assertThat(second).isNotEqualTo(first);
+    assertThat(engine.emit(keyed("a").withPayload("{}"))).isEqualTo(second);
+    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(2);
+    assertThat(engine.number("select count(*) from cortex.dedupe_keys")).isEqualTo(1);
+  }
+
+  @Test
+  void an_alias_has_the_period_of_its_canonical_type_and_a_given_id_has_none() throws Exception {
+    keysCountFor("1 hour");
+    engine.run(
+        "insert into cortex.event_types (type, alias_of) values (?, ?) on conflict do nothing",
+        "test.alias",
+        TYPE);
+    engine.emit(
+        EventDraft.of("test.alias", "test")
+            .withDedupeKey("a")
+            .withEventId("evt_20260101_000000_kept"));
+
+    assertThat(
+            engine.rows(
+                "select scope || ' ' || coalesce((expires_at - event_at)::text, 'never')"
+                    + " from cortex.dedupe_keys order by 1"))
+        .containsExactly("event_id never", TYPE + " 01:00:00");
+  }
+
+  @Test
+  void of_two_that_find_a_period_over_at_the_same_time_the_second_repeats_the_first()
+      throws Exception {
+    keysCountFor("1 hour");
+    String old = engine.emit(keyed("a"));
+    periodsArePast();
+    try (Connection first = engine.begin();
+        Connection second = engine.begin()) {
+      String again = engine.emit(first, keyed("a"));
+      CompletableFuture<List<String>> waiting = emitElsewhere(second, keyed("a"));
+      engine.awaitBlocked(second);
+      first.commit();
+
+      assertThat(again).isNotEqualTo(old);
+      assertThat(waiting.get()).containsExactly(again);
+      second.commit();
+    }
+    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(2);
+  }
+
+  @Test
+  void a_repetition_within_one_statement_is_dropped_where_the_period_is_over_too()
+      throws Exception {
+    keysCountFor("1 hour");
+    engine.emit(keyed("a"));
+    periodsArePast();
+    try (Connection connection = engine.begin()) {
+      List<String> ids = emitAll(connection, keyed("a"), keyed("a"));
+      connection.commit();
+      assertThat(ids.get(1)).isEqualTo(ids.get(0));
+    }
+    assertThat(engine.number("select count(*) from cortex.events")).isEqualTo(2);
+  }
+
+  @Test
+  void keys_whose_period_is_over_are_pruned_in_steps_and_others_stay() throws Exception {
+    engine.emit(keyed("for ever"));
+    keysCountFor("1 hour");
+    engine.emit(keyed("a"));
+    engine.emit(keyed("b"));
+    engine.emit(keyed("c"));
+    assertThat(engine.number("select cortex.prune_dedupe_keys(2)")).isZero();
+    periodsArePast();
+    engine.emit(keyed("within it"));
+
+    assertThat(engine.number("select cortex.prune_dedupe_keys(2)")).isEqualTo(2);
+    assertThat(engine.number("select cortex.prune_dedupe_keys(2)")).isEqualTo(1);
+    assertThat(engine.rows("select key from cortex.dedupe_keys order by key"))
+        .containsExactly("for ever", "within it");
+  }
+
+  private void keysCountFor(String period) throws SQLException {
+    engine.run("update cortex.event_types set dedupe_period = ?::interval where type = ?", period, TYPE);
+  }
+
+  /** As if they had been given two hours ago. */
+  private void periodsArePast() throws SQLException {
+    engine.runAsSuperuser(
+        "update cortex.dedupe_keys set expires_at = expires_at - interval '2 hours'");
   }
 
   private void assertRecorded(int events) throws SQLException {
