@@ -43,6 +43,8 @@ import picocli.CommandLine.Spec;
       WorkerCommand.class,
       EmitCommand.class,
       ImportCommand.class,
+      MigrateFromCommand.class,
+      ArchiveCommand.class,
       StatusCommand.class,
       EventsCommand.class,
       TraceCommand.class,

@@ -40,6 +40,9 @@ final class EmitCommand implements Callable<Integer> {
   /** The highest that {@code cortex.settings.max_payload_bytes} may be set to. */
   private static final int MAX_PAYLOAD_BYTES = 16 * 1024 * 1024;
 
+  /** Some editors put it before the first byte. */
+  private static final String BYTE_ORDER_MARK = "\uFEFF";
+
   @ParentCommand private Cortex cortex;
 
   @Parameters(paramLabel = "TYPE", description = "Its type, such as task.created; or -")
@@ -165,7 +168,8 @@ final class EmitCommand implements Callable<Integer> {
           "may have at most " + MAX_PAYLOAD_BYTES + " bytes of JSON, whatever the setting");
     }
     try {
-      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+      String text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+      return text.startsWith(BYTE_ORDER_MARK) ? text.substring(1) : text;
     } catch (CharacterCodingException e) {
       throw new InvalidEventException(Defect.INVALID_ENCODING, "event", "must be valid UTF-8");
     }

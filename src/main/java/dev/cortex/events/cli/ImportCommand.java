@@ -20,10 +20,14 @@ import picocli.CommandLine.ParentCommand;
     name = "import",
     description = {
       "Take archives in as they are: .json and .jsonl files, also compressed as .gz, and directories of them.",
-      "What is no event is kept in quarantine with the reason. Importing again changes nothing. Handlers do"
+      "What is no event is kept in quarantine with the reason. Importing again changes nothing: one that was"
+          + " killed is simply run again. Handlers do"
           + " not get the events unless --deliver says so."
     })
 final class ImportCommand implements Callable<Integer> {
+  static final String QUARANTINE_HINT =
+      "\n(kept in cortex.quarantined: origin, reason and detail of each; ops/runbooks/quarantine.md)";
+
   @ParentCommand private Cortex cortex;
 
   @Parameters(
@@ -54,8 +58,11 @@ final class ImportCommand implements Callable<Integer> {
   public Integer call() throws SQLException {
     ImportOptions options = options();
     try (Installation installation = cortex.open()) {
-      ImportSummary summary =
-          new Importer(installation.connection(Role.OPERATOR), options).run(paths);
+      ImportSummary summary;
+      try (ImportBar bar = new ImportBar(cortex.console())) {
+        summary =
+            new Importer(installation.connection(Role.OPERATOR), options).telling(bar).run(paths);
+      }
       cortex.console().print(json ? json(summary) : text(summary));
     }
     return 0;
@@ -92,6 +99,7 @@ final class ImportCommand implements Callable<Integer> {
     for (Map.Entry<Defect, Long> reason : summary.quarantined().entrySet()) {
       text.append("\n  ").append(reason.getKey().label()).append("  ").append(reason.getValue());
     }
+    text.append(summary.quarantined().isEmpty() || dryRun ? "" : QUARANTINE_HINT);
     return text.toString();
   }
 }

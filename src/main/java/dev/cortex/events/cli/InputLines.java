@@ -6,6 +6,7 @@ import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
@@ -20,6 +21,7 @@ import java.util.concurrent.TimeUnit;
  */
 final class InputLines {
   private static final int LINES_AHEAD = 16;
+  private static final byte[] BYTE_ORDER_MARK = {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF};
 
   /** More than an envelope may have. */
   static final int MAX_LINE_BYTES = 33 * 1024 * 1024;
@@ -101,6 +103,7 @@ final class InputLines {
     ByteArrayOutputStream line = new ByteArrayOutputStream();
     long number = 1;
     try {
+      skipByteOrderMark();
       for (int next = in.read(); next >= 0; next = in.read()) {
         if (next == '\n') {
           put(new Text(number++, line.toByteArray()));
@@ -118,6 +121,14 @@ final class InputLines {
       return new Broken(e);
     }
     return new End();
+  }
+
+  /** Some editors put it before the first byte. */
+  private void skipByteOrderMark() throws IOException {
+    in.mark(BYTE_ORDER_MARK.length);
+    if (!Arrays.equals(in.readNBytes(BYTE_ORDER_MARK.length), BYTE_ORDER_MARK)) {
+      in.reset();
+    }
   }
 
   private void put(Text line) throws InterruptedException {

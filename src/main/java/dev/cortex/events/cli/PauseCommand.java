@@ -3,6 +3,8 @@ package dev.cortex.events.cli;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.operate.TypeMove;
 import java.sql.SQLException;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -26,6 +28,9 @@ final class PauseCommand implements Callable<Integer> {
 
   @Mixin private Reason reason;
 
+  @Option(names = "--json", description = "As a JSON object.")
+  private boolean json;
+
   @Override
   public Integer call() throws SQLException {
     if (handler.isPresent() == type.isPresent()) {
@@ -40,11 +45,23 @@ final class PauseCommand implements Callable<Integer> {
   private void pause(Operations operations) {
     if (handler.isPresent()) {
       operations.pauseHandler(handler.get(), reason.text());
-      cortex.console().print("paused");
+      cortex.console().print(json ? Report.json(Map.of("paused", handler.get())) : "paused");
     } else {
       TypeMove move = operations.pauseType(type.orElseThrow(), reason.text());
-      String rest = move.settled() ? "" : "; the workers move the rest";
-      cortex.console().print("paused, deliveries moved: " + move.moved() + rest);
+      cortex.console().print(json ? json(type.get(), move) : text(move));
     }
+  }
+
+  private static String text(TypeMove move) {
+    String rest = move.settled() ? "" : "; the workers move the rest";
+    return "paused, deliveries moved: " + move.moved() + rest;
+  }
+
+  private static String json(String type, TypeMove move) {
+    Map<String, Object> members = new LinkedHashMap<>();
+    members.put("paused", type);
+    members.put("moved", move.moved());
+    members.put("settled", move.settled());
+    return Report.json(members);
   }
 }

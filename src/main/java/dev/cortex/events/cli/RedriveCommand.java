@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import java.sql.SQLException;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -30,12 +31,17 @@ final class RedriveCommand implements Callable<Integer> {
 
   @Mixin private Reason reason;
 
+  @Option(names = "--json", description = "As a JSON object.")
+  private boolean json;
+
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
       int redriven =
           installation.operations(Role.OPERATOR).redrive(handler, type, limit, reason.text());
-      cortex.console().print("redriven " + redriven);
+      cortex
+          .console()
+          .print(json ? Report.json(Map.of("redriven", redriven)) : "redriven " + redriven);
     }
     return 0;
   }

@@ -3,6 +3,8 @@ package dev.cortex.events.cli;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.operate.TypeMove;
 import java.sql.SQLException;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -25,6 +27,9 @@ final class ResumeCommand implements Callable<Integer> {
 
   @Mixin private Reason reason;
 
+  @Option(names = "--json", description = "As a JSON object.")
+  private boolean json;
+
   @Override
   public Integer call() throws SQLException {
     if (handler.isPresent() == type.isPresent()) {
@@ -39,11 +44,23 @@ final class ResumeCommand implements Callable<Integer> {
   private void resume(Operations operations) {
     if (handler.isPresent()) {
       operations.resumeHandler(handler.get(), reason.text());
-      cortex.console().print("resumed");
+      cortex.console().print(json ? Report.json(Map.of("resumed", handler.get())) : "resumed");
     } else {
       TypeMove move = operations.resumeType(type.orElseThrow(), reason.text());
-      String rest = move.settled() ? "" : "; the workers move the rest";
-      cortex.console().print("resumed, deliveries moved: " + move.moved() + rest);
+      cortex.console().print(json ? json(type.get(), move) : text(move));
     }
+  }
+
+  private static String text(TypeMove move) {
+    String rest = move.settled() ? "" : "; the workers move the rest";
+    return "resumed, deliveries moved: " + move.moved() + rest;
+  }
+
+  private static String json(String type, TypeMove move) {
+    Map<String, Object> members = new LinkedHashMap<>();
+    members.put("resumed", type);
+    members.put("moved", move.moved());
+    members.put("settled", move.settled());
+    return Report.json(members);
   }
 }

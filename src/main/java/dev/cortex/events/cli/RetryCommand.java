@@ -1,9 +1,11 @@
 package dev.cortex.events.cli;
 
 import java.sql.SQLException;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
 
@@ -21,16 +23,15 @@ final class RetryCommand implements Callable<Integer> {
 
   @Mixin private Reason reason;
 
+  @Option(names = "--json", description = "As a JSON object.")
+  private boolean json;
+
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
-      cortex
-          .console()
-          .print(
-              installation
-                  .operations(Role.OPERATOR)
-                  .retry(eventId, handler, reason.text())
-                  .label());
+      String state =
+          installation.operations(Role.OPERATOR).retry(eventId, handler, reason.text()).label();
+      cortex.console().print(json ? Report.json(Map.of("state", state)) : state);
     }
     return 0;
   }

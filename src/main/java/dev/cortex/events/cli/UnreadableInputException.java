@@ -11,11 +11,15 @@ final class UnreadableInputException extends CortexException {
   private final String input;
 
   UnreadableInputException(String input, IOException cause) {
-    super(
-        FileFault.of(cause).codeOfInput(),
-        "cannot read " + input + ": " + FileFault.of(cause).reason(),
-        cause);
+    super(FileFault.of(cause).codeOfInput(), message(input, FileFault.of(cause).reason()), cause);
     this.input = input;
+  }
+
+  /** Names the input once; most reasons name it themselves. */
+  private static String message(String input, String reason) {
+    return reason.contains(input)
+        ? "cannot read: " + reason
+        : "cannot read " + input + ": " + reason;
   }
 
   /** The file, or standard input. */

@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.CortexEvents;
+import dev.cortex.events.archive.Archive;
 import dev.cortex.events.command.CommandDirectory;
 import dev.cortex.events.demo.DemoHandlers;
 import dev.cortex.events.fleet.FleetHandlers;
@@ -90,6 +91,7 @@ final class WorkerCommand implements Callable<Integer> {
     try (Installation installation = cortex.reach().migrated();
         CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
         StopSignals stop = StopSignals.listen()) {
+      handlers.add(FleetHandlers.archive(Archive.on(installation.connection(Role.OWNER))));
       if (untilInputEnds) {
         stop.listenForEndOf(cortex.console().in());
       }

@@ -1,5 +1,6 @@
 package dev.cortex.events.fleet;
 
+import dev.cortex.events.archive.Archive;
 import dev.cortex.events.handler.HandlerDefinition;
 import java.time.Duration;
 import java.util.List;
@@ -15,6 +16,18 @@ public final class FleetHandlers {
         .flatMap(handlers -> handlers)
         .map(handler -> handler.withRequirement(FleetSchema::require))
         .toList();
+  }
+
+  /**
+   * The one that archives what is too old, with the rights of the archive's login: only a member of
+   * the owner role may. Where no worker is one, {@code cortex archive run} does the same.
+   */
+  public static HandlerDefinition archive(Archive archive) {
+    return HandlerDefinition.leased("archive", new ArchiveRequests(archive))
+        .on("system.cleanup_needed")
+        .withMaxRunning(1)
+        .withTimeBudget(Duration.ofHours(12))
+        .withRequirement(FleetSchema::require);
   }
 
   private static Stream<HandlerDefinition> workers() {

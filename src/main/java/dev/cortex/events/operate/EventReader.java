@@ -5,29 +5,32 @@ import dev.cortex.events.event.Json;
 import dev.cortex.events.event.Priority;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Predicate;
-import org.jdbi.v3.core.result.ResultIterator;
 import org.jdbi.v3.core.statement.Query;
 
 /** Reads the log. The statements that following needs give every number that is there. */
 final class EventReader {
-  /** Rows held in memory while streaming. */
-  private static final int FETCH = 500;
+  /** Rows of a page, which is held in memory. */
+  private static final int PAGE = 500;
 
+  // A page after a number, up to the one that was the highest when the reading began. The primary
+  // key's index leads to it in every partition.
   private static final String READ =
       """
       select l.*
         from cortex.event_log l
-       where l.received_at >= coalesce(:since::timestamptz, '-infinity')
+       where l.id > :after
+         and l.id <= :last
+         and l.received_at >= coalesce(:since::timestamptz, '-infinity')
          and l.received_at < coalesce(:until::timestamptz, 'infinity')
          and (:type::text is null or cortex.type_matches(l.type, :type))
          and (:source::text is null or l.source = :source)
          and (:correlation::text is null or l.correlation_id = :correlation)
          and (:priority::text is null or coalesce(l.priority, 'medium')::text = :priority)
        order by l.id
+       limit :limit
       """;
 
   // Every number in these ranges that is there, and the event only where it is asked for: what is
@@ -66,25 +69,37 @@ final class EventReader {
     this.database = database;
   }
 
+  /**
+   * What was committed when the reading began, page by page: between two pages no transaction is
+   * open, so that a consumer that stands still pins nothing.
+   */
   void read(EventFilter filter, Predicate<LoggedEvent> consumer) {
-    database.ask(
-        "events",
-        handle -> {
-          Query query = bound(handle.createQuery(READ), filter).setFetchSize(FETCH);
-          try (ResultIterator<LoggedEvent> events =
-              query.map((row, context) -> loggedEvent(new Columns(row))).iterator()) {
-            return consume(events, consumer);
-          }
-        });
+    long last = horizon().lastId();
+    long after = 0;
+    List<Seen> page;
+    do {
+      page = page(filter, after, last);
+      for (Seen seen : page) {
+        if (!consumer.test(seen.event().orElseThrow())) {
+          return;
+        }
+        after = seen.id();
+      }
+    } while (page.size() == PAGE);
   }
 
-  private static boolean consume(Iterator<LoggedEvent> events, Predicate<LoggedEvent> consumer) {
-    while (events.hasNext()) {
-      if (!consumer.test(events.next())) {
-        return false;
-      }
-    }
-    return true;
+  private List<Seen> page(EventFilter filter, long after, long last) {
+    return database.ask(
+        "events",
+        handle ->
+            bound(handle.createQuery(READ), filter)
+                .bind("after", after)
+                .bind("last", last)
+                .bind("limit", PAGE)
+                .map(
+                    (row, context) ->
+                        new Seen(row.getLong("id"), Optional.of(loggedEvent(new Columns(row)))))
+                .list());
   }
 
   /** The highest number given out, and the transactions that are emitting. */
@@ -154,7 +169,6 @@ final class EventReader {
                 .bind("firsts", numbers.firsts())
                 .bind("lasts", numbers.lasts())
                 .bind("limit", limit)
-                .setFetchSize(FETCH)
                 .map((row, context) -> seen(new Columns(row)))
                 .list());
   }

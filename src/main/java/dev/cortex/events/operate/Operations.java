@@ -165,7 +165,8 @@ public final class Operations {
   }
 
   /**
-   * Reads the log in the order of insertion, without holding it in memory.
+   * Reads the log as it is now, in the order of insertion, without holding it in memory. A consumer
+   * may take its time: no transaction is open while it is called.
    *
    * @param consumer answers whether it wants more
    */

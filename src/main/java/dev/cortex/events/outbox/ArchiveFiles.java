@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.function.LongConsumer;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 import org.jspecify.annotations.Nullable;
@@ -56,11 +57,13 @@ final class ArchiveFiles {
   }
 
   /**
-   * The file's bytes, decompressed where its name ends in {@code .gz}. Damage to the compression is
-   * thrown as {@link ZipException} or {@link EOFException} when it is met.
+   * The file's bytes, decompressed where its name ends in {@code .gz}; how many are taken from the
+   * disk is told. Damage to the compression is thrown as {@link ZipException} or {@link
+   * EOFException} when it is met.
    */
-  static InputStream open(Path file) throws IOException {
-    InputStream bytes = new BufferedInputStream(Files.newInputStream(file), PIECE_BYTES);
+  static InputStream open(Path file, LongConsumer taken) throws IOException {
+    InputStream bytes =
+        new BufferedInputStream(new CountedBytes(Files.newInputStream(file), taken), PIECE_BYTES);
     return file.toString().endsWith(".gz") ? new Decompressed(bytes) : bytes;
   }
 

@@ -8,9 +8,9 @@ import java.util.Optional;
  * @param olderLines as what lines that are no envelopes are taken; absent: they are quarantined
  * @param deliver whether handlers get the events; else they go to the log only, so that a failure
  *     of a year ago restarts nothing
- * @param dryRun whether to say what would happen and write nothing. Exact, since it does all the
- *     work in one transaction and rolls that back; so it costs what the import costs, and holds the
- *     ids of the events against emitters of the same ids meanwhile. Never delivers
+ * @param dryRun whether to say what would happen and write nothing. It does the work and takes it
+ *     back, batch by batch, so it costs what the import costs; a table of its own session knows the
+ *     ids that it has come past. Never delivers
  */
 public record ImportOptions(Optional<OlderLines> olderLines, boolean deliver, boolean dryRun) {
   /** Envelopes only, to the log only, for real. */

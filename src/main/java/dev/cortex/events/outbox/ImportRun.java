@@ -1,10 +1,17 @@
 package dev.cortex.events.outbox;
 
 import dev.cortex.events.database.DatabaseFault;
+import dev.cortex.events.event.Defect;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.outbox.ImportStore.Rehearsed;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.sql.Savepoint;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -15,6 +22,9 @@ import java.util.Optional;
  * quarantined.
  */
 final class ImportRun {
+  /** An event's payload and metadata have at most 16 MiB each, whatever the settings say. */
+  private static final int MAX_DOCUMENT_BYTES = 32 * 1024 * 1024;
+
   /** Larger is hardly faster, and a refused batch is written again in halves. */
   private static final int MAX_EVENTS = 500;
 
@@ -31,20 +41,70 @@ final class ImportRun {
   private final Connection connection;
   private final ImportOptions options;
   private final ImportStore store;
+  private final ImportProgress progress;
   private final List<Candidate> candidates = new ArrayList<>();
   private final List<Rejected> rejected = new ArrayList<>();
   private long bytes;
+  private boolean isRehearsing;
   private ImportSummary summary = ImportSummary.nothing();
 
+  private long bytesRead;
+  private long bytesInAll;
+
   /** A run on a connection that is not in autocommit. */
-  ImportRun(Connection connection, ImportOptions options) {
+  ImportRun(Connection connection, ImportOptions options, ImportProgress progress) {
     this.connection = connection;
     this.options = options;
     this.store = new ImportStore(connection);
+    this.progress = progress;
   }
 
-  /** Takes a document in. */
-  void add(String origin, Document document) throws SQLException {
+  /** Reads all of this, and says what became of it. */
+  ImportSummary run(List<Path> paths) throws SQLException {
+    List<Path> files = new ArrayList<>();
+    for (Path path : paths) {
+      reading(path, () -> files.addAll(ArchiveFiles.under(path)));
+    }
+    for (Path file : files) {
+      reading(file, () -> bytesInAll += Files.size(file));
+    }
+    for (Path file : files) {
+      reading(file, () -> read(file));
+    }
+    flush();
+    return summary;
+  }
+
+  private interface Reading {
+    void read() throws IOException, SQLException;
+  }
+
+  private static void reading(Path path, Reading reading) throws SQLException {
+    try {
+      reading.read();
+    } catch (IOException e) {
+      throw new ImportFailedException(path, e);
+    }
+  }
+
+  private void read(Path file) throws IOException, SQLException {
+    try (InputStream bytes = ArchiveFiles.open(file, taken -> bytesRead += taken);
+        DocumentReader reader = new DocumentReader(bytes, MAX_DOCUMENT_BYTES)) {
+      for (var next = reader.next(); next.isPresent(); next = reader.next()) {
+        add(file + ":" + next.get().line(), next.get());
+      }
+      if (reader.damaged()) {
+        reject(file.toString(), ArchiveFiles.whole(file), damage());
+      }
+    }
+  }
+
+  private static InvalidEventException damage() {
+    return new InvalidEventException(
+        Defect.DAMAGED_FILE, "file", "must be compressed without damage, is not to its end");
+  }
+
+  private void add(String origin, Document document) throws SQLException {
     try {
       EventDraft draft = ArchivedEvent.read(document, options.olderLines());
       candidates.add(new Candidate(origin, document, draft));
@@ -54,8 +114,8 @@ final class ImportRun {
     added(document);
   }
 
-  /** Takes in what is known to be no event. */
-  void reject(String origin, Document document, InvalidEventException refusal) throws SQLException {
+  private void reject(String origin, Document document, InvalidEventException refusal)
+      throws SQLException {
     rejected.add(new Rejected(origin, document, refusal));
     added(document);
   }
@@ -67,25 +127,14 @@ final class ImportRun {
     }
   }
 
-  /** Writes what is left, and says what became of all. */
-  ImportSummary finish() throws SQLException {
-    flush();
-    if (options.dryRun()) {
-      connection.rollback();
-    }
-    return summary;
-  }
-
   private void flush() throws SQLException {
     for (int tries = 1; ; tries++) {
       try {
-        summary = write(summary);
-        if (!options.dryRun()) {
-          connection.commit();
-        }
+        summary = options.dryRun() ? rehearse(summary) : write(summary, candidates);
+        connection.commit();
         break;
       } catch (SQLException e) {
-        if (tries == MAX_TRIES || options.dryRun() || !isContention(e)) {
+        if (tries == MAX_TRIES || !isContention(e)) {
           throw e;
         }
         connection.rollback();
@@ -94,18 +143,43 @@ final class ImportRun {
     candidates.clear();
     rejected.clear();
     bytes = 0;
+    progress.advanced(bytesRead, bytesInAll, summary);
   }
 
   private static boolean isContention(SQLException e) {
     return DatabaseFault.of(e).filter(DatabaseFault.CONTENTION::equals).isPresent();
   }
 
-  private ImportSummary write(ImportSummary before) throws SQLException {
+  /** Writes and takes back, and remembers the ids, which a later batch may repeat. */
+  private ImportSummary rehearse(ImportSummary before) throws SQLException {
+    if (!isRehearsing) {
+      store.beginRehearsal();
+      isRehearsing = true;
+    }
+    ImportSummary after = before;
+    List<Candidate> batch = new ArrayList<>();
+    List<Rehearsed> seen = store.rehearsed(drafts(candidates));
+    for (int i = 0; i < seen.size(); i++) {
+      switch (seen.get(i)) {
+        case NEW -> batch.add(candidates.get(i));
+        case REPETITION -> after = after.plusEvents(0, 1);
+        case CONFLICT -> after = after.plusQuarantined(Defect.CONFLICT);
+      }
+    }
+    Savepoint savepoint = connection.setSavepoint();
+    after = write(after, batch);
+    connection.rollback(savepoint);
+    connection.releaseSavepoint(savepoint);
+    store.rememberRehearsed(drafts(batch));
+    return after;
+  }
+
+  private ImportSummary write(ImportSummary before, List<Candidate> batch) throws SQLException {
     ImportSummary after = before;
     for (Rejected each : rejected) {
       after = quarantine(after, each.origin(), each.document(), each.refusal());
     }
-    return candidates.isEmpty() ? after : record(after, candidates);
+    return batch.isEmpty() ? after : record(after, batch);
   }
 
   private ImportSummary record(ImportSummary before, List<Candidate> batch) throws SQLException {

@@ -1,8 +1,5 @@
 package dev.cortex.events.outbox;
 
-import dev.cortex.events.event.Defect;
-import dev.cortex.events.event.InvalidEventException;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -17,21 +14,29 @@ import javax.sql.DataSource;
  *
  * <p>Reads with bounded memory, and writes batches of at most 500 documents, each in a transaction
  * of its own on one connection; an import that is interrupted has recorded whole batches, and is
- * simply run again.
+ * simply run again: what the log has is only looked up, and not written.
  *
  * <p>Immutable and thread-safe. The login must be a member of the operator role.
  */
 public final class Importer {
-  /** An event's payload and metadata have at most 16 MiB each, whatever the settings say. */
-  private static final int MAX_DOCUMENT_BYTES = 32 * 1024 * 1024;
-
   private final DataSource dataSource;
   private final ImportOptions options;
+  private final ImportProgress progress;
 
   /** An importer into the database of a data source, of which it uses one connection at a time. */
   public Importer(DataSource dataSource, ImportOptions options) {
+    this(dataSource, options, ImportProgress.untold());
+  }
+
+  private Importer(DataSource dataSource, ImportOptions options, ImportProgress progress) {
     this.dataSource = dataSource;
     this.options = options;
+    this.progress = progress;
+  }
+
+  /** The same, telling how it gets on. */
+  public Importer telling(ImportProgress progress) {
+    return new Importer(dataSource, options, progress);
   }
 
   /**
@@ -47,7 +52,7 @@ public final class Importer {
       connection.setAutoCommit(false);
       boolean finished = false;
       try {
-        ImportSummary summary = run(new ImportRun(connection, options), paths);
+        ImportSummary summary = new ImportRun(connection, options, progress).run(paths);
         finished = true;
         return summary;
       } finally {
@@ -59,34 +64,5 @@ public final class Importer {
     } catch (SQLException e) {
       throw new EmitFailedException(e);
     }
-  }
-
-  private static ImportSummary run(ImportRun run, List<Path> paths) throws SQLException {
-    for (Path path : paths) {
-      try {
-        for (Path file : ArchiveFiles.under(path)) {
-          read(run, file);
-        }
-      } catch (IOException e) {
-        throw new ImportFailedException(path, e);
-      }
-    }
-    return run.finish();
-  }
-
-  private static void read(ImportRun run, Path file) throws IOException, SQLException {
-    try (DocumentReader reader = new DocumentReader(ArchiveFiles.open(file), MAX_DOCUMENT_BYTES)) {
-      for (var next = reader.next(); next.isPresent(); next = reader.next()) {
-        run.add(file + ":" + next.get().line(), next.get());
-      }
-      if (reader.damaged()) {
-        run.reject(file.toString(), ArchiveFiles.whole(file), damage());
-      }
-    }
-  }
-
-  private static InvalidEventException damage() {
-    return new InvalidEventException(
-        Defect.DAMAGED_FILE, "file", "must be compressed without damage, is not to its end");
   }
 }

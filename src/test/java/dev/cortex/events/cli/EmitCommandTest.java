@@ -114,6 +114,26 @@ class EmitCommandTest {
   }
 
   @Test
+  void a_byte_order_mark_before_the_input_is_passed_over() throws SQLException {
+    Answer one =
+        cortex.run(bytes("\uFEFF{\"a\": 1}"), "emit", type, "--source", "me", "--payload", "-");
+    assertThat(one.status()).as(one.err()).isZero();
+    Answer many =
+        cortex.run(
+            bytes("\uFEFF{\"event_type\": \"%s\", \"source\": \"me\"}\n".formatted(type)), "emit", "-");
+    assertThat(many.status()).as(many.err()).isZero();
+    assertThat(subscription.recorded()).isEqualTo(2);
+  }
+
+  @Test
+  void a_payload_file_that_is_missing_is_named_once() {
+    Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@missing.json");
+    assertThat(answer.status()).isEqualTo(66);
+    assertThat(answer.err())
+        .isEqualTo("cortex: cannot read: no such file: missing.json%n".formatted());
+  }
+
+  @Test
   void a_directory_is_no_payload(@TempDir Path directory) {
     Answer answer = cortex.run("emit", type, "--source", "me", "--payload", "@" + directory);
     assertThat(answer.status()).isEqualTo(66);

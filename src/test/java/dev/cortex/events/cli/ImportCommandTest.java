@@ -51,7 +51,10 @@ class ImportCommandTest {
     assertThat(answer.status()).as(answer.err()).isZero();
     assertThat(answer.out().lines())
         .startsWith("read         2", "accepted     1", "duplicate    0", "quarantined  1")
-        .hasSize(5);
+        .hasSize(6)
+        .last()
+        .asString()
+        .contains("cortex.quarantined");
     assertThat(subscription.recorded()).isEqualTo(1);
   }
 
@@ -84,7 +87,8 @@ class ImportCommandTest {
     assertThat(subscription.recorded()).isZero();
     assertThat(subscription.text("select count(*) from cortex.quarantined")).isEqualTo(quarantined);
     Answer real = cortex.run("import", archive.toString());
-    assertThat(dry.out().lines().skip(1)).containsExactlyElementsOf(real.out().lines().toList());
+    assertThat(dry.out().lines().skip(1))
+        .containsExactlyElementsOf(real.out().lines().limit(5).toList());
     assertThat(dry.out()).startsWith("dry run, nothing was written");
   }
 

@@ -47,13 +47,28 @@ class OperatorCommandsTest {
   }
 
   @Test
+  void what_was_done_is_said_as_json_too() throws SQLException {
+    subscription.kill("no use");
+    assertThat(did("retry", id, handler, "--json")).isEqualTo("{\"state\":\"available\"}");
+    assertThat(did("pause", handler, "--json")).isEqualTo("{\"paused\":\"%s\"}".formatted(handler));
+    assertThat(did("resume", handler, "--json"))
+        .isEqualTo("{\"resumed\":\"%s\"}".formatted(handler));
+    assertThat(did("pause", "--type", subscription.type(), "--json"))
+        .isEqualTo(
+            "{\"paused\":\"%s\",\"moved\":1,\"settled\":true}".formatted(subscription.type()));
+    assertThat(did("resume", "--type", subscription.type(), "--json"))
+        .isEqualTo(
+            "{\"resumed\":\"%s\",\"moved\":1,\"settled\":true}".formatted(subscription.type()));
+  }
+
+  @Test
   void redrive_makes_the_dead_letters_of_a_handler_available() throws SQLException {
     cortex.run("emit", subscription.type(), "--source", "me");
     subscription.kill("no use");
     assertThat(did("redrive", handler, "--type", "task.failed")).isEqualTo("redriven 0");
     assertThat(did("redrive", handler, "--limit", "1")).isEqualTo("redriven 1");
     assertThat(subscription.states()).isEqualTo("available,dead");
-    assertThat(did("redrive", handler)).isEqualTo("redriven 1");
+    assertThat(did("redrive", handler, "--json")).isEqualTo("{\"redriven\":1}");
     assertThat(subscription.states()).isEqualTo("available");
   }
 

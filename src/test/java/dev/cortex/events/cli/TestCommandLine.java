@@ -59,10 +59,22 @@ final class TestCommandLine {
 
   Process start(Map<String, String> variables, Path output, String... arguments)
       throws IOException {
+    return start("128m", variables, output, arguments);
+  }
+
+  /** The same, with as much memory as is given. */
+  Process startWithHeap(String heap, Path output, String... arguments) throws IOException {
+    return start(heap, Map.of(), output, arguments);
+  }
+
+  private Process start(
+      String heap, Map<String, String> variables, Path output, String... arguments)
+      throws IOException {
     ProcessBuilder builder =
         new ProcessBuilder(
                 JavaProgram.command(
-                    List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"), arguments))
+                    List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx" + heap),
+                    arguments))
             .redirectErrorStream(true)
             .redirectOutput(output.toFile());
     builder.environment().putAll(environment);

@@ -175,6 +175,81 @@ class LogFollowerTest {
     assertThat(seen).doesNotHaveDuplicates().containsExactlyInAnyOrderElementsOf(emitted);
   }
 
+  @Test
+  void a_committer_that_is_late_by_several_pages_of_others_is_seen() throws Exception {
+    LogFollower follower = followerOf("late.pages");
+    List<String> seen = new ArrayList<>();
+    try (Connection slow = open();
+        Connection slower = open()) {
+      Set<String> late = new HashSet<>();
+      late.add(emit(slow, "late.pages"));
+      late.add(emit(slower, "late.pages"));
+      List<CompletableFuture<Void>> others = new ArrayList<>();
+      for (int i = 0; i < 3; i++) {
+        others.add(
+            CompletableFuture.runAsync(
+                () -> emitMany("late.pages", 1_200), work -> new Thread(work).start()));
+      }
+      CompletableFuture<Void> all =
+          CompletableFuture.allOf(others.toArray(CompletableFuture[]::new));
+      while (!all.isDone()) {
+        seen.addAll(look(follower));
+      }
+      all.join();
+      late.add(emit(slow, "late.pages"));
+      seen.addAll(look(follower));
+      assertThat(seen).hasSize(3_600).doesNotHaveDuplicates().doesNotContainAnyElementsOf(late);
+      slow.commit();
+      seen.addAll(look(follower));
+      slower.commit();
+      seen.addAll(look(follower));
+      assertThat(seen).hasSize(3_603).doesNotHaveDuplicates().containsAll(late);
+    }
+    assertThat(look(follower)).isEmpty();
+  }
+
+  /** In transactions of ten. */
+  private void emitMany(String type, int events) {
+    try (Connection connection = open()) {
+      for (int i = 0; i < events; i++) {
+        emit(connection, type);
+        if (i % 10 == 9) {
+          connection.commit();
+        }
+      }
+    } catch (SQLException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  @Test
+  void a_reader_that_stands_still_holds_no_snapshot_and_reads_what_there_was_at_the_start()
+      throws SQLException {
+    queue.run("insert into cortex.event_types (type) values ('slow.reader')");
+    emitMany("slow.reader", 1_300);
+    List<String> seen = new ArrayList<>();
+    List<String> open = new ArrayList<>();
+    EventFilter filter = EventFilter.all().withType("slow.reader");
+    reader.read(
+        filter,
+        event -> {
+          seen.add(event.event().id());
+          if (seen.size() % 400 == 1) {
+            queue.uncheckedRun("select cortex.emit('slow.reader', 'meanwhile')");
+            open.add(
+                queue.uncheckedText(
+                    """
+                    select count(*) from pg_stat_activity
+                     where datname = current_database() and pid <> pg_backend_pid() and usename like 'cortex_auditor%'
+                       and (backend_xmin is not null or xact_start is not null)
+                    """));
+          }
+          return true;
+        });
+    assertThat(seen).hasSize(1_300).doesNotHaveDuplicates();
+    assertThat(open).hasSize(4).containsOnly("0");
+  }
+
   /** The events of the transactions that were committed; a fifth is rolled back. */
   private Set<String> storm(Random random) {
     Set<String> committed = new HashSet<>();

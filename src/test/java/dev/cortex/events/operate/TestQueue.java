@@ -68,6 +68,20 @@ final class TestQueue {
     }
   }
 
+  /** For use where nothing checked may be thrown. */
+  void uncheckedRun(String sql) {
+    uncheckedText(sql);
+  }
+
+  /** Of everybody's sessions, as only a superuser sees them. */
+  String uncheckedText(String sql) {
+    try (Connection connection = database.superuserAddress().dataSource().getConnection()) {
+      return text(connection, sql);
+    } catch (SQLException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
   static String text(Connection connection, String sql, Object... arguments) throws SQLException {
     try (PreparedStatement statement = prepared(connection, sql, arguments);
         ResultSet row = statement.executeQuery()) {

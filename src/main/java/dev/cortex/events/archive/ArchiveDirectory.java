@@ -1,0 +1,147 @@
+package dev.cortex.events.archive;
+
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.DigestInputStream;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.ZipException;
+
+/**
+ * The files of an archive: {@code events/2026-01.jsonl.gz} and {@code attempts/2026-01.audit.gz},
+ * each with a manifest beside it. Nothing that has a manifest is ever written again.
+ */
+final class ArchiveDirectory {
+  private final Path root;
+
+  ArchiveDirectory(Path root) {
+    this.root = root;
+  }
+
+  static ArchiveDirectory of(Optional<Path> given, Retention settings) {
+    return new ArchiveDirectory(
+        given.or(settings::directory).orElseThrow(Archive::withoutDirectory));
+  }
+
+  Path path(String name) {
+    return root.resolve(name);
+  }
+
+  /** Makes the directory of a file, for its owner only. */
+  void prepare(String name) throws IOException {
+    Files.createDirectories(
+        path(name).getParent(),
+        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+  }
+
+  /**
+   * The first name that is free: {@code stem.suffix}, {@code stem-2.suffix} and so on. A file
+   * without a manifest was left by a run that was killed, and does not count.
+   */
+  String freeName(String stem, String suffix) {
+    String name = stem + suffix;
+    for (int n = 2; Files.exists(path(name + Manifest.SUFFIX)); n++) {
+      name = stem + "-" + n + suffix;
+    }
+    return name;
+  }
+
+  List<ArchivedFile> list() throws IOException {
+    List<ArchivedFile> files = new ArrayList<>();
+    for (String name : names()) {
+      Optional<ArchivedFile> file = manifest(name);
+      file.ifPresent(files::add);
+    }
+    return files;
+  }
+
+  List<FileCheck> verify() throws IOException {
+    List<FileCheck> checks = new ArrayList<>();
+    for (String name : names()) {
+      checks.add(new FileCheck(name, defect(name)));
+    }
+    return checks;
+  }
+
+  /** The names of files and of those that only their manifests tell of. */
+  private List<String> names() throws IOException {
+    List<String> names = new ArrayList<>();
+    for (String kind : List.of("events", "attempts")) {
+      if (Files.isDirectory(path(kind))) {
+        try (Stream<Path> files = Files.list(path(kind))) {
+          files
+              .map(file -> kind + "/" + file.getFileName())
+              .map(name -> name.replaceFirst("\\" + Manifest.SUFFIX + "$", ""))
+              .filter(name -> !name.endsWith(ArchiveWriter.PART))
+              .distinct()
+              .sorted()
+              .forEach(names::add);
+        }
+      }
+    }
+    if (names.isEmpty() && !Files.isDirectory(root)) {
+      throw new NoSuchFileException(root.toString());
+    }
+    return names;
+  }
+
+  private Optional<ArchivedFile> manifest(String name) throws IOException {
+    Path manifest = path(name + Manifest.SUFFIX);
+    return Files.exists(manifest) ? Manifest.read(manifest, name) : Optional.empty();
+  }
+
+  private Optional<String> defect(String name) throws IOException {
+    if (!Files.exists(path(name + Manifest.SUFFIX))) {
+      return Optional.of("has no manifest: a run was interrupted before it was whole");
+    }
+    Optional<ArchivedFile> known = manifest(name);
+    return known.isEmpty()
+        ? Optional.of("must have a manifest that can be read")
+        : defect(known.get());
+  }
+
+  /** What is wrong with a file, read from its first byte to its last. */
+  Optional<String> defect(ArchivedFile file) throws IOException {
+    Path path = path(file.name());
+    if (!Files.exists(path)) {
+      return Optional.of("must exist");
+    }
+    if (Files.size(path) != file.bytes()) {
+      return Optional.of("must have " + file.bytes() + " bytes, has " + Files.size(path));
+    }
+    try (InputStream bytes = Files.newInputStream(path);
+        DigestInputStream digested = new DigestInputStream(bytes, ArchiveWriter.sha256())) {
+      long rows = lines(digested);
+      digested.transferTo(OutputStream.nullOutputStream());
+      if (!ArchiveWriter.hex(digested.getMessageDigest().digest()).equals(file.sha256())) {
+        return Optional.of("must have the SHA-256 of its manifest, has another");
+      }
+      return rows == file.rows()
+          ? Optional.empty()
+          : Optional.of("must have " + file.rows() + " lines, has " + rows);
+    } catch (ZipException | EOFException e) {
+      return Optional.of("must be compressed without damage");
+    }
+  }
+
+  private static long lines(InputStream compressed) throws IOException {
+    long lines = 0;
+    InputStream plain = new GZIPInputStream(compressed, ArchiveWriter.PIECE_BYTES);
+    byte[] piece = new byte[ArchiveWriter.PIECE_BYTES];
+    for (int read = plain.read(piece); read >= 0; read = plain.read(piece)) {
+      for (int i = 0; i < read; i++) {
+        lines += piece[i] == '\n' ? 1 : 0;
+      }
+    }
+    return lines;
+  }
+}

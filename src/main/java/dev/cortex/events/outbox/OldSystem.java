@@ -1,0 +1,120 @@
+package dev.cortex.events.outbox;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+import javax.sql.DataSource;
+
+/**
+ * The events of a system of shell scripts, in the directory where those keep them: {@code
+ * coordination/events} with {@code archive}, {@code queue} and {@code *.jsonl}.
+ *
+ * <p>What was archived had been handled, or had failed for good, and is recorded for the log only.
+ * What is in the queue had not, and is handed to its handlers. The log files repeat both, and so
+ * come last. Everything that can be read is in the log afterwards and the rest in quarantine;
+ * running it again changes nothing.
+ */
+public final class OldSystem {
+  /** A part of the directory, in the order in which the parts are taken in. */
+  public enum Part {
+    /** {@code archive/DATE} and {@code archive/failed}: for the log only. */
+    ARCHIVE(false),
+    /** {@code queue}: to be handled. */
+    QUEUE(true),
+    /** {@code *.jsonl}: for the log only; mostly repetitions of the others. */
+    LOGS(false);
+
+    private final boolean isToBeHandled;
+
+    Part(boolean isToBeHandled) {
+      this.isToBeHandled = isToBeHandled;
+    }
+  }
+
+  private final Map<Part, List<Path>> paths;
+
+  private OldSystem(Map<Part, List<Path>> paths) {
+    this.paths = paths;
+  }
+
+  /**
+   * The events below this directory: it is {@code events} itself, or {@code coordination} or what
+   * holds that.
+   *
+   * @throws ImportFailedException when there is no such directory, or it has none of the parts
+   */
+  public static OldSystem in(Path directory) {
+    try {
+      Path events =
+          Stream.of("coordination/events", "events", "")
+              .map(directory::resolve)
+              .filter(OldSystem::hasParts)
+              .findFirst()
+              .orElseThrow(
+                  () ->
+                      new NoSuchFileException(
+                          directory + " with coordination/events/{archive,queue,*.jsonl}"));
+      Map<Part, List<Path>> paths = new LinkedHashMap<>();
+      paths.put(Part.ARCHIVE, ifThere(events.resolve("archive")));
+      paths.put(Part.QUEUE, ifThere(events.resolve("queue")));
+      paths.put(Part.LOGS, logs(events));
+      return new OldSystem(paths);
+    } catch (IOException e) {
+      throw new ImportFailedException(directory, e);
+    }
+  }
+
+  private static boolean hasParts(Path events) {
+    try {
+      return Files.isDirectory(events.resolve("archive"))
+          || Files.isDirectory(events.resolve("queue"))
+          || !logs(events).isEmpty();
+    } catch (IOException e) {
+      return false;
+    }
+  }
+
+  private static List<Path> ifThere(Path directory) {
+    return Files.isDirectory(directory) ? List.of(directory) : List.of();
+  }
+
+  private static List<Path> logs(Path events) throws IOException {
+    if (!Files.isDirectory(events)) {
+      return List.of();
+    }
+    try (Stream<Path> files = Files.list(events)) {
+      return files
+          .filter(file -> file.toString().matches("(?s).*\\.jsonl(\\.gz)?"))
+          .filter(Files::isRegularFile)
+          .sorted()
+          .toList();
+    }
+  }
+
+  /**
+   * Takes it in, as a login of the operator role.
+   *
+   * @param olderLines as what lines that are no envelopes are taken; absent: they are quarantined
+   * @param dryRun whether to say what would happen and write nothing
+   * @return what became of each part
+   */
+  public Map<Part, ImportSummary> importInto(
+      DataSource dataSource, Optional<OlderLines> olderLines, boolean dryRun, ImportProgress told) {
+    Map<Part, ImportSummary> summaries = new LinkedHashMap<>();
+    paths.forEach(
+        (part, files) ->
+            summaries.put(
+                part,
+                new Importer(dataSource, new ImportOptions(olderLines, part.isToBeHandled, dryRun))
+                    .telling(told)
+                    .run(new ArrayList<>(files))));
+    return summaries;
+  }
+}
