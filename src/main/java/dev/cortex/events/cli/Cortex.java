@@ -41,6 +41,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       DemoCommand.class,
       BenchCommand.class,
+      LoadTestCommand.class,
       DatabaseCommand.class,
       MigrateCommand.class,
       WorkerCommand.class,
