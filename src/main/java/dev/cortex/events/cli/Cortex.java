@@ -45,6 +45,7 @@ import picocli.CommandLine.Spec;
       DatabaseCommand.class,
       MigrateCommand.class,
       WorkerCommand.class,
+      DaemonCommand.class,
       EmitCommand.class,
       ImportCommand.class,
       StatusCommand.class,
@@ -148,6 +149,10 @@ final class Cortex implements Runnable {
     return dataDirectory;
   }
 
+  String rolePrefix() {
+    return rolePrefix;
+  }
+
   RoleNames roles() {
     try {
       return RoleNames.withPrefix(rolePrefix);
@@ -180,9 +185,10 @@ final class Cortex implements Runnable {
   /** The command that was called, whose help is the one to read. */
   private CommandLine called() {
     CommandLine.ParseResult parsed = spec.commandLine().getParseResult();
-    return parsed.hasSubcommand()
-        ? parsed.subcommand().commandSpec().commandLine()
-        : spec.commandLine();
+    while (parsed.hasSubcommand()) {
+      parsed = parsed.subcommand();
+    }
+    return parsed.commandSpec().commandLine();
   }
 
   /** A call that cannot be understood. */
