@@ -27,20 +27,25 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     footer = {
       "",
-      "Which database: the first of --database-url, --data-dir, DATABASE_URL, CORTEX_DATA_DIR and the",
-      "PG* variables that is there; else a PostgreSQL of its own, started or joined by the command, whose",
-      "data are kept (`cortex database` says where).",
+      "Which database: the first of --database-url, --data-dir, DATABASE_URL, CORTEX_DATA_DIR and the"
+          + " PG* variables that is there; else a PostgreSQL of its own, started or joined by the command,"
+          + " whose data are kept (`cortex database` says where).",
       "",
-      "Exit status: 0 done; 64 called wrongly; 65 invalid data; 66 not found, or an input that cannot be",
-      "read; 69 the database is away; 70 a fault of this program; 75 try again; 77 not permitted, to the",
-      "role or to the user who opens a file; 78 wrong schema or configuration."
+      "Exit status: 0 done; 64 called wrongly; 65 invalid data; 66 not found, or an input that cannot be"
+          + " read; 69 the database is away; 70 a fault of this program; 75 try again; 77 not permitted,"
+          + " to the role or to the user who opens a file; 78 wrong schema or configuration.",
+      "",
+      "Guides: README.md to begin with; docs/handlers.md, docs/entrances.md, docs/daemons.md; ops/README.md"
+          + " when something is wrong."
     },
     subcommands = {
       DemoCommand.class,
       BenchCommand.class,
+      LoadTestCommand.class,
       DatabaseCommand.class,
       MigrateCommand.class,
       WorkerCommand.class,
+      DaemonCommand.class,
       EmitCommand.class,
       ImportCommand.class,
       MigrateFromCommand.class,
@@ -146,6 +151,10 @@ final class Cortex implements Runnable {
     return dataDirectory;
   }
 
+  String rolePrefix() {
+    return rolePrefix;
+  }
+
   RoleNames roles() {
     try {
       return RoleNames.withPrefix(rolePrefix);
@@ -178,9 +187,10 @@ final class Cortex implements Runnable {
   /** The command that was called, whose help is the one to read. */
   private CommandLine called() {
     CommandLine.ParseResult parsed = spec.commandLine().getParseResult();
-    return parsed.hasSubcommand()
-        ? parsed.subcommand().commandSpec().commandLine()
-        : spec.commandLine();
+    while (parsed.hasSubcommand()) {
+      parsed = parsed.subcommand();
+    }
+    return parsed.commandSpec().commandLine();
   }
 
   /** A call that cannot be understood. */

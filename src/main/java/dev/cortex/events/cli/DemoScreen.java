@@ -8,14 +8,8 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.function.ToLongFunction;
 
-/**
- * How the demo looks: what happens as lines, and below them, on a terminal, one line that is
- * written over as the figures change. Elsewhere such a line is printed every two seconds.
- */
+/** How the demo looks: what happens as lines, how it stands as one live line below them. */
 final class DemoScreen implements DemoAudience {
-  private static final String ERASE_LINE = "\r\u001b[2K";
-  private static final long PLAIN_EVERY_MS = 2_000;
-
   private static final Report<HandlerTally> TALLIES =
       Report.of("handler", HandlerTally::handler)
           .with("delivered", HandlerTally::delivered)
@@ -28,31 +22,21 @@ final class DemoScreen implements DemoAudience {
           .with("median_ms", HandlerTally::medianMs);
 
   private final Console console;
-  private boolean hasLiveLine;
-  private long toldMs = -PLAIN_EVERY_MS;
+  private final LiveLine live;
 
   DemoScreen(Console console) {
     this.console = console;
+    this.live = new LiveLine(console);
   }
 
   @Override
   public void step(String text) {
-    eraseLiveLine();
-    console.print("• " + text);
-    console.out().flush();
+    live.step(text);
   }
 
   @Override
   public void progress(DemoProgress progress) {
-    String line = line(progress);
-    if (console.isTerminal()) {
-      console.out().print(ERASE_LINE + line);
-      hasLiveLine = true;
-    } else if (progress.elapsed().toMillis() - toldMs >= PLAIN_EVERY_MS) {
-      toldMs = progress.elapsed().toMillis();
-      console.print(line);
-    }
-    console.out().flush();
+    live.show(progress.elapsed(), line(progress));
   }
 
   private static String line(DemoProgress progress) {
@@ -68,16 +52,9 @@ final class DemoScreen implements DemoAudience {
             progress.silent());
   }
 
-  private void eraseLiveLine() {
-    if (hasLiveLine) {
-      console.out().print(ERASE_LINE);
-      hasLiveLine = false;
-    }
-  }
-
   /** The summary, and where to look next. */
   void end(DemoResult result, Path directory) {
-    eraseLiveLine();
+    live.erase();
     console.print("");
     console.print(TALLIES.table(result.handlers()));
     console.print("");

@@ -54,6 +54,7 @@ final class Installation implements AutoCloseable {
   private static EmbeddedPostgres start(DatabaseChoice.Embedded embedded, Console console) {
     var before = embedded.status();
     if (before.major().isEmpty()) {
+      EmbeddedPostgres.requireFit(before.directory());
       console.remark("making a PostgreSQL server of its own in " + before.directory());
     }
     return embedded.open();

@@ -20,6 +20,7 @@ final class SchedulesCommand implements Callable<Integer> {
           .with("zone", Schedule::zone)
           .with("type", Schedule::type)
           .with("enabled", Schedule::isEnabled)
+          .with("catch_up", schedule -> schedule.catchUp().word())
           .with("last_fired_at", schedule -> schedule.lastFire().map(Fire::firedAt))
           .with("last_event", schedule -> schedule.lastFire().map(Fire::eventId))
           .with("next_tick", Schedule::nextTick)

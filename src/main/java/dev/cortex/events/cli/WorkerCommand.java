@@ -29,6 +29,7 @@ import picocli.CommandLine.ParentCommand;
           + " is away, for as long as it takes."
     })
 final class WorkerCommand implements Callable<Integer> {
+  private static final int MAX_GRACE_SECONDS = 86_400;
   private static final Duration LOOK = Duration.ofMillis(100);
 
   @ParentCommand private Cortex cortex;
@@ -107,6 +108,9 @@ final class WorkerCommand implements Callable<Integer> {
   }
 
   private WorkerOptions options() {
+    if (grace.filter(seconds -> seconds < 0 || seconds > MAX_GRACE_SECONDS).isPresent()) {
+      throw cortex.wrong("--grace must be 0 to " + MAX_GRACE_SECONDS + ", was " + grace.get());
+    }
     try {
       WorkerOptions options = WorkerOptions.defaults();
       options = slots.isPresent() ? options.withSlots(slots.get()) : options;

@@ -2,7 +2,6 @@ package dev.cortex.events.command;
 
 import dev.cortex.events.handler.HandlerDefinition;
 import java.io.IOException;
-import java.io.Reader;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -11,10 +10,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -36,7 +33,9 @@ public final class CommandDirectory {
 
   private static final Map<String, Setting> SETTINGS =
       Map.of(
-          "on", (definition, value) -> definition.on(words(value)),
+          "on",
+              (definition, value) ->
+                  definition.on(SettingsFile.words(value).toArray(String[]::new)),
           "time_budget_seconds", (definition, value) -> definition.withTimeBudget(seconds(value)),
           "lease_seconds", (definition, value) -> definition.withLease(seconds(value)),
           "max_running", (definition, value) -> definition.withMaxRunning(Integer.parseInt(value)),
@@ -104,43 +103,28 @@ public final class CommandDirectory {
       throw new InvalidCommandException(
           program, "must have " + settings.getFileName() + " beside it");
     }
-    TrustedFile.require(settings);
-    Map<String, String> given = given(settings);
+    SettingsFile file = SettingsFile.read(settings);
+    Map<String, String> given = file.settings();
     String environment = given.remove(ENVIRONMENT);
     CommandHandler handler =
         CommandHandler.of(program)
-            .withEnvironment(environment == null ? Set.of() : List.of(words(environment)));
+            .withEnvironment(environment == null ? Set.of() : SettingsFile.words(environment));
     if (!given.containsKey("on")) {
-      throw new InvalidCommandException(settings, "must say which events the program is on");
+      throw file.refused("must say which events the program is on");
     }
     HandlerDefinition definition =
-        checked(settings, "name", name, value -> HandlerDefinition.leased(value, handler));
+        file.checked("name", name, value -> HandlerDefinition.leased(value, handler));
     for (Map.Entry<String, String> one : given.entrySet()) {
-      definition = apply(settings, definition, one.getKey(), one.getValue());
+      definition = apply(file, definition, one.getKey(), one.getValue());
     }
     return definition;
   }
 
-  private static Map<String, String> given(Path settings) throws IOException {
-    Properties properties = new Properties();
-    try (Reader reader = Files.newBufferedReader(settings)) {
-      properties.load(reader);
-    } catch (IllegalArgumentException e) {
-      throw new InvalidCommandException(settings, "must be a properties file");
-    }
-    Map<String, String> given = new LinkedHashMap<>();
-    for (String key : new TreeSet<>(properties.stringPropertyNames())) {
-      given.put(key, properties.getProperty(key).strip());
-    }
-    return given;
-  }
-
   private static HandlerDefinition apply(
-      Path settings, HandlerDefinition definition, String key, String value) {
+      SettingsFile file, HandlerDefinition definition, String key, String value) {
     Setting setting = SETTINGS.get(key);
     if (setting == null) {
-      throw new InvalidCommandException(
-          settings,
+      throw file.refused(
           "may set "
               + String.join(", ", new TreeSet<>(SETTINGS.keySet()))
               + " and "
@@ -148,22 +132,7 @@ public final class CommandDirectory {
               + ", sets "
               + key);
     }
-    return checked(settings, key, value, given -> setting.apply(definition, given));
-  }
-
-  private static HandlerDefinition checked(
-      Path settings, String key, String value, Function<String, HandlerDefinition> work) {
-    try {
-      return work.apply(value);
-    } catch (NumberFormatException e) {
-      throw new InvalidCommandException(settings, key + " must be a number, was " + value);
-    } catch (IllegalArgumentException e) {
-      throw new InvalidCommandException(settings, key + ": " + e.getMessage());
-    }
-  }
-
-  private static String[] words(String value) {
-    return value.strip().split("[\\s,]+");
+    return file.checked(key, value, given -> setting.apply(definition, given));
   }
 
   private static Duration seconds(String value) {

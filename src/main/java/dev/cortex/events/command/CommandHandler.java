@@ -8,9 +8,7 @@ import dev.cortex.events.handler.Outcome;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
-import java.util.HashMap;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -87,11 +85,7 @@ public final class CommandHandler implements LeasedHandler {
 
   /** What is allowed, and what the engine says, which nobody overrides. */
   private Map<String, String> environment(Event event, LeaseContext context) {
-    Map<String, String> clean = new HashMap<>();
-    clean.put("PATH", "/usr/local/bin:/usr/bin:/bin");
-    for (String name : allowed) {
-      Optional.ofNullable(environment.get(name)).ifPresent(value -> clean.put(name, value));
-    }
+    Map<String, String> clean = CleanEnvironment.of(allowed, environment);
     clean.put("CORTEX_EVENT_ID", event.id());
     clean.put("CORTEX_HANDLER", context.handler());
     clean.put("CORTEX_FENCE", Long.toString(context.fence()));

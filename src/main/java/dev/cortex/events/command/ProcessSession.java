@@ -1,6 +1,7 @@
 package dev.cortex.events.command;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -39,6 +40,17 @@ final class ProcessSession {
       return members.stream();
     } catch (IOException e) {
       return Stream.empty();
+    }
+  }
+
+  /** Whether a process was started with this variable, as NAME=VALUE. */
+  static boolean hasVariable(long pid, String variable) {
+    try {
+      Path file = PROC.resolve(Long.toString(pid)).resolve("environ");
+      String environment = new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+      return List.of(environment.split("\0")).contains(variable);
+    } catch (IOException e) {
+      return false; // it has ended, or is another user's
     }
   }
 

@@ -10,14 +10,18 @@ import org.jspecify.annotations.Nullable;
  * directory above it may be written by others. A directory with the sticky bit, such as /tmp, may,
  * since nobody can replace in it what is not theirs.
  */
-final class TrustedFile {
+public final class TrustedFile {
   private static final int WRITABLE_BY_OTHERS = 022;
   private static final int STICKY = 01000;
 
   private TrustedFile() {}
 
-  /** Refuses any other; links are followed first. */
-  static void require(Path file) throws IOException {
+  /**
+   * Refuses any other; links are followed first.
+   *
+   * @throws InvalidCommandException when it is not such a file
+   */
+  public static void require(Path file) throws IOException {
     Path real = file.toRealPath();
     check(real, false);
     for (@Nullable Path above = real.getParent(); above != null; above = above.getParent()) {

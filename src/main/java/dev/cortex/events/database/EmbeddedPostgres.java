@@ -73,6 +73,21 @@ public final class EmbeddedPostgres implements AutoCloseable {
     return open(directory, LaunchIdentity.detect());
   }
 
+  /**
+   * Refuses a directory that {@link #open(Path)} would refuse, before anything is made.
+   *
+   * @throws EmbeddedServerException if it is there and is not one to be taken
+   */
+  public static void requireFit(Path directory) {
+    try {
+      if (Files.exists(directory, LinkOption.NOFOLLOW_LINKS)) {
+        requireOurs(directory, LaunchIdentity.detect());
+      }
+    } catch (IOException e) {
+      throw EmbeddedServerException.of(directory, "cannot be opened", "", e);
+    }
+  }
+
   static EmbeddedPostgres open(Path directory, LaunchIdentity identity) {
     return open(
         ServerHome.of(directory), PostgresPrograms.unpacked(System.getenv(), identity), identity);

@@ -26,6 +26,7 @@ public final class Demo {
   private static final Duration SILENCE = Duration.ofSeconds(2);
   private static final Duration FIX_DELAY = Duration.ofSeconds(1);
   private static final Duration PATIENCE = Duration.ofMinutes(2);
+  private static final int WORKERS = 8;
   private static final int TASKS_PER_TICK = 6;
 
   /** Enough for every slot of every worker. */
@@ -71,7 +72,12 @@ public final class Demo {
     this.store = new DemoStore(connection);
     this.workers = workers;
     this.start = store.now();
-    this.fleet = new SimulatedFleet(emitter, ledger, "demo-" + start.toEpochSecond());
+    this.fleet =
+        new SimulatedFleet(
+            emitter,
+            ledger::committed,
+            new SimulatedFleet.Crew(
+                "demo", "demo-" + start.toEpochSecond(), "simulated-worker-", 1, WORKERS, true));
   }
 
   /**
@@ -167,7 +173,7 @@ public final class Demo {
   }
 
   private void simulateFleet(String doomed) throws SQLException, IOException, InterruptedException {
-    audience.step("a simulated fleet of 8 workers begins");
+    audience.step("a simulated fleet of " + WORKERS + " workers begins");
     fleet.startWorkers();
     long ticks = plan.length().dividedBy(TICK);
     long beats = TimeUnit.SECONDS.toMillis(1) / TICK.toMillis();
@@ -191,7 +197,7 @@ public final class Demo {
     if (tick == ticks / 4) {
       audience.step("simulated-worker-8 falls silent");
     } else if (tick == ticks / 3) {
-      fleet.doTasksInVain(10);
+      ledger.rolledBack(fleet.doTasksInVain(10));
       audience.step("10 tasks were emitted in a transaction that was rolled back");
     } else if (tick == ticks / 2) {
       killAtWork(doomed);

@@ -12,13 +12,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.function.Consumer;
 
 /**
  * Workers and tasks that do not exist: they beat, one falls silent, they do tasks, some of which
- * fail. Emits on one connection, a transaction a step, and enters what it emitted in the ledger.
+ * fail. Emits on one connection, a transaction a step, and says what it has committed.
  */
 final class SimulatedFleet {
-  private static final int WORKERS = 8;
   private static final int FAILED_OF_TEN = 2;
   private static final List<String> TASK_TYPES =
       List.of("implementation", "security", "documentation");
@@ -26,8 +26,8 @@ final class SimulatedFleet {
   private static final List<String> ERRORS = List.of("timeout", "connection_error", "syntax_error");
 
   private final Connection connection;
-  private final Ledger ledger;
-  private final String run;
+  private final Consumer<List<String>> committed;
+  private final Crew crew;
   private final Outbox outbox = new Outbox();
 
   /** The same story every time. */
@@ -36,18 +36,30 @@ final class SimulatedFleet {
   private int tasks;
 
   /**
-   * @param connection in a transaction of ours, not in auto-commit
-   * @param run what the names of this run's tasks begin with
+   * Who is simulated.
+   *
+   * @param source who asks for what no worker does
+   * @param tasks what the names of the tasks begin with
+   * @param prefix what the names of the workers begin with, before their number
+   * @param first number of the first worker
+   * @param last number of the last one
+   * @param tries whether some tasks ask {@link DemoHandlers} to fail
    */
-  SimulatedFleet(Connection connection, Ledger ledger, String run) {
+  record Crew(String source, String tasks, String prefix, int first, int last, boolean tries) {}
+
+  /**
+   * @param connection in a transaction of ours, not in auto-commit
+   * @param committed gets the public ids of each transaction that was committed
+   */
+  SimulatedFleet(Connection connection, Consumer<List<String>> committed, Crew crew) {
     this.connection = connection;
-    this.ledger = ledger;
-    this.run = run;
+    this.committed = committed;
+    this.crew = crew;
   }
 
   void startWorkers() throws SQLException {
     List<EventDraft> drafts = new ArrayList<>();
-    for (int worker = 1; worker <= WORKERS; worker++) {
+    for (int worker = crew.first(); worker <= crew.last(); worker++) {
       drafts.add(fromWorker("worker.started", worker));
     }
     commit(drafts);
@@ -56,7 +68,7 @@ final class SimulatedFleet {
   /** All of them, or all but the one that falls silent. */
   void beat(boolean isOneSilent) throws SQLException {
     List<EventDraft> drafts = new ArrayList<>();
-    for (int worker = 1; worker <= (isOneSilent ? WORKERS - 1 : WORKERS); worker++) {
+    for (int worker = crew.first(); worker <= crew.last() - (isOneSilent ? 1 : 0); worker++) {
       drafts.add(fromWorker("worker.heartbeat", worker));
     }
     commit(drafts);
@@ -64,7 +76,7 @@ final class SimulatedFleet {
 
   void stopWorkers() throws SQLException {
     List<EventDraft> drafts = new ArrayList<>();
-    for (int worker = 1; worker <= WORKERS; worker++) {
+    for (int worker = crew.first(); worker <= crew.last(); worker++) {
       drafts.add(fromWorker("worker.completed", worker));
     }
     commit(drafts);
@@ -74,30 +86,55 @@ final class SimulatedFleet {
   void doTasks(int count) throws SQLException {
     List<EventDraft> drafts = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      drafts.addAll(task());
+      drafts.addAll(task(crew.first() + random.nextInt(crew.last() - crew.first() + 1)));
     }
     commit(drafts);
   }
 
-  /** Tasks whose transaction is rolled back: they never existed. */
-  void doTasksInVain(int count) throws SQLException {
+  /** Tasks whose transaction is rolled back: they never existed, though their events had ids. */
+  List<String> doTasksInVain(int count) throws SQLException {
     List<EventDraft> drafts = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      drafts.addAll(task());
+      drafts.addAll(task(crew.first() + random.nextInt(crew.last() - crew.first() + 1)));
     }
     List<String> ids = outbox.emitAll(connection, drafts);
     connection.rollback();
-    ledger.rolledBack(ids);
+    return ids;
+  }
+
+  /** What one worker does, as it would: each event is a transaction. */
+  void doTask(int worker) throws SQLException {
+    for (EventDraft draft : task(worker)) {
+      commit(List.of(draft));
+    }
+  }
+
+  /** One worker says that it is alive. */
+  void beat(int worker) throws SQLException {
+    commit(List.of(fromWorker("worker.heartbeat", worker)));
+  }
+
+  /** One worker has looked for vulnerabilities and found a few. */
+  void scan(int worker) throws SQLException {
+    commit(
+        List.of(
+            EventDraft.of("security.scan_completed", name(worker))
+                .withPayload(
+                    Json.of(
+                        Map.of(
+                            "scan_id", crew.tasks() + "-scan-" + ++tasks,
+                            "worker_id", name(worker),
+                            "findings", Map.of("low", random.nextInt(4)))))));
   }
 
   void askForStaleCheck() throws SQLException {
-    commit(List.of(EventDraft.of("worker.stale_check_requested", "demo")));
+    commit(List.of(EventDraft.of("worker.stale_check_requested", crew.source())));
   }
 
   /** Twice, since there is at most one cycle a day, whoever asks. */
   void askForLearning(String date) throws SQLException {
     EventDraft request =
-        EventDraft.of("learning.cycle_requested", "demo")
+        EventDraft.of("learning.cycle_requested", crew.source())
             .withPayload(Json.of(Map.of("date", date, "cycle_type", "daily")));
     commit(List.of(request, request));
   }
@@ -105,14 +142,13 @@ final class SimulatedFleet {
   void askForCleanup() throws SQLException {
     commit(
         List.of(
-            EventDraft.of("system.cleanup_needed", "demo")
+            EventDraft.of("system.cleanup_needed", crew.source())
                 .withPayload(Json.of(Map.of("reason", "demo")))));
   }
 
-  private List<EventDraft> task() {
-    String id = run + "-task-" + ++tasks;
+  private List<EventDraft> task(int worker) {
+    String id = crew.tasks() + "-task-" + ++tasks;
     boolean isFailed = random.nextInt(10) < FAILED_OF_TEN;
-    int worker = 1 + random.nextInt(WORKERS);
     Map<String, Object> payload = new LinkedHashMap<>();
     payload.put("task_id", id);
     payload.put("task_type", TASK_TYPES.get(random.nextInt(TASK_TYPES.size())));
@@ -123,11 +159,13 @@ final class SimulatedFleet {
     if (isFailed) {
       payload.put("error_type", ERRORS.get(random.nextInt(ERRORS.size())));
     }
-    failures(tasks).ifPresent(failures -> payload.put(DemoHandlers.FAILURES, failures));
+    if (crew.tries()) {
+      failures(tasks).ifPresent(failures -> payload.put(DemoHandlers.FAILURES, failures));
+    }
     Json end = Json.of(payload);
     return List.of(
-        ofTask("task.created", "demo", id, facts),
-        ofTask("task.assigned", "demo", id, facts),
+        ofTask("task.created", crew.source(), id, facts),
+        ofTask("task.assigned", crew.source(), id, facts),
         ofTask(isFailed ? "task.failed" : "task.completed", name(worker), id, end)
             .withPriority(isFailed ? Priority.HIGH : Priority.MEDIUM));
   }
@@ -144,18 +182,18 @@ final class SimulatedFleet {
     return EventDraft.of(type, source).withCorrelationId(id).withPayload(payload);
   }
 
-  private static EventDraft fromWorker(String type, int worker) {
+  private EventDraft fromWorker(String type, int worker) {
     return EventDraft.of(type, name(worker))
         .withPayload(Json.of(Map.of("worker_id", name(worker), "status", "active")));
   }
 
-  private static String name(int worker) {
-    return "simulated-worker-" + worker;
+  private String name(int worker) {
+    return crew.prefix() + worker;
   }
 
   private void commit(List<EventDraft> drafts) throws SQLException {
     List<String> ids = outbox.emitAll(connection, drafts);
     connection.commit();
-    ledger.committed(ids);
+    committed.accept(ids);
   }
 }

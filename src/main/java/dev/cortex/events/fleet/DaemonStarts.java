@@ -2,31 +2,37 @@ package dev.cortex.events.fleet;
 
 import dev.cortex.events.event.Event;
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.event.Priority;
 import dev.cortex.events.fleet.AlertEpisodes.Trouble;
 import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.Outcome;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Map;
 
 /**
- * Answers each system.daemon_start_requested for a daemon whose work handlers do now
- * (heartbeat-monitor, failure-pattern, auto-fix, worker-restart): they run where workers run, so
- * there is nothing to start but to say whether they are at work.
+ * Answers each system.daemon_start_requested for a daemon whose work handlers do now ({@code
+ * fleet.daemon_handlers}): they run where workers run, so there is nothing to start but to say
+ * whether they are at work.
  *
  * <p>The rules:
  *
  * <ul>
  *   <li>The daemon is {@code payload.daemon}, {@code daemon_name} or {@code name}, with or without
- *       "-daemon" at its end.
+ *       "-daemon" or "-daemon.sh" at its end.
  *   <li>When its handlers are known and none is paused, daemon.started is emitted, with {@code
  *       mode} events and the handlers.
- *   <li>Else an alert (daemon_not_started) of priority high names those that are missing or paused,
- *       once an episode.
- *   <li>A request for any other daemon is cancelled: it is a process, which no event starts.
+ *   <li>Else daemon.start_refused says why not, and an alert (daemon_not_started) of priority high
+ *       names those that are missing or paused, once an episode.
+ *   <li>Any other daemon is a process, which no event starts: refused, without an alert.
+ *   <li>A request that names a {@code host} is cancelled: it is answered there, by whoever starts
+ *       processes.
+ *   <li>Nothing is changed by a request. It may come from anybody who may emit, so it resumes no
+ *       handler that an operator has paused.
  * </ul>
  *
  * <p>Any order does: each answer tells of the moment when it was given.
@@ -34,41 +40,72 @@ import java.util.Map;
 final class DaemonStarts implements EventHandler {
   static final String NAME = "daemon-starts";
 
-  /** Parameter: names of handlers. Result: those that are not at work. */
-  private static final String NOT_AT_WORK =
+  /** Parameter: the daemon. No row: it is a process. */
+  private static final String LOOK =
       """
-      select n.name
-        from unnest(?) as n(name)
-       where not exists (select from cortex.handler_status h where h.handler = n.name and h.paused_at is null)
-       order by n.name
+      select d.handlers, d.missing || d.paused as not_at_work,
+             case when d.missing || d.paused <> '{}' then d.reason else '' end as reason
+        from fleet.event_daemons d
+       where d.daemon = ?
       """;
+
+  private static final String IS_A_PROCESS =
+      "it is no daemon that is handlers; a process is started on its host, by `cortex daemon start`";
+
+  private record Look(List<String> handlers, List<String> notAtWork, String reason) {
+    static Look of(ResultSet row) throws SQLException {
+      return new Look(
+          List.of((String[]) row.getArray("handlers").getArray()),
+          List.of((String[]) row.getArray("not_at_work").getArray()),
+          row.getString("reason"));
+    }
+  }
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
-    String daemon = Daemon.nameIn(event);
-    List<String> handlers = Daemon.handlersOf(daemon);
-    if (handlers.isEmpty()) {
-      return Outcome.cancel(daemon + " is a process, which no event starts");
+    Payload payload = Payload.of(event);
+    String daemon =
+        payload
+            .text("daemon", "daemon_name", "name")
+            .map(name -> name.replaceFirst("-daemon(\\.sh)?$", ""))
+            .orElseThrow(() -> new InvalidEventException("payload.daemon", "must be given"));
+    if (payload.text("host").isPresent()) {
+      return Outcome.cancel("a request for a host is answered there");
     }
-    List<String> missing =
-        Sql.rows(context.connection(), NOT_AT_WORK, row -> row.getString(1), handlers);
-    if (missing.isEmpty()) {
-      context.emit(
-          EventDraft.of("daemon.started", NAME)
-              .withPayload(
-                  Json.of(Map.of("daemon", daemon, "mode", "events", "handlers", handlers))));
-      return Outcome.done();
+    List<Look> looks = Sql.rows(context.connection(), LOOK, Look::of, daemon);
+    if (looks.isEmpty()) {
+      context.emit(refused(daemon, IS_A_PROCESS));
+    } else if (looks.get(0).notAtWork().isEmpty()) {
+      context.emit(started(daemon, looks.get(0).handlers()));
+    } else {
+      context.emit(refused(daemon, looks.get(0).reason()));
+      alert(event, context, daemon, looks.get(0).notAtWork());
     }
+    return Outcome.done();
+  }
+
+  private static EventDraft started(String daemon, List<String> handlers) {
+    return EventDraft.of("daemon.started", NAME)
+        .withPayload(Json.of(Map.of("daemon", daemon, "mode", "events", "handlers", handlers)));
+  }
+
+  private static EventDraft refused(String daemon, String reason) {
+    return EventDraft.of("daemon.start_refused", NAME)
+        .withPayload(Json.of(Map.of("daemon", daemon, "reason", reason)));
+  }
+
+  private static void alert(
+      Event event, HandlerContext context, String daemon, List<String> notAtWork)
+      throws SQLException {
     Trouble trouble =
         new Trouble(
             "daemon_not_started",
             daemon,
             Priority.HIGH,
-            daemon + " is not at work: missing or paused are " + String.join(", ", missing),
-            Map.of("handlers", missing),
+            daemon + " is not at work: missing or paused are " + String.join(", ", notAtWork),
+            Map.of("handlers", notAtWork),
             event);
     AlertEpisodes.see(
         context.connection(), (draft, cause) -> context.emit(draft), NAME, List.of(trouble));
-    return Outcome.done();
   }
 }

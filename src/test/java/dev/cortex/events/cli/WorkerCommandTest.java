@@ -189,6 +189,7 @@ class WorkerCommandTest {
   void a_signal_ends_the_start_of_an_embedded_server() throws Exception {
     Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
     Path server = Files.createDirectory(directory.resolve("server"));
+    Files.setPosixFilePermissions(server, PosixFilePermissions.fromString("rwx------"));
     try (FileChannel lock =
         FileChannel.open(
             server.resolve("start.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {

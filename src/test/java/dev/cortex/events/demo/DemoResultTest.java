@@ -68,10 +68,14 @@ class DemoResultTest {
         Connection emitter = database.connection()) {
       emitter.setAutoCommit(false);
       cortex.work(handlers);
-      SimulatedFleet fleet = new SimulatedFleet(emitter, ledger, "test");
+      SimulatedFleet fleet =
+          new SimulatedFleet(
+              emitter,
+              ledger::committed,
+              new SimulatedFleet.Crew("demo", "test", "simulated-worker-", 1, 8, true));
       fleet.startWorkers();
       fleet.doTasks(120);
-      fleet.doTasksInVain(5);
+      ledger.rolledBack(fleet.doTasksInVain(5));
       awaitHandled();
       tamper(
           "update fleet.worker_health set heard_at = heard_at - interval '1 hour',"

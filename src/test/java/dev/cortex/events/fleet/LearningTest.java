@@ -75,6 +75,30 @@ class LearningTest {
   }
 
   @Test
+  void the_schedule_and_whoever_else_asks_get_one_cycle_for_the_day() throws Exception {
+    fleet.tick("daily-learning");
+    fleet.emit(EventDraft.of("learning.cycle_requested", "an operator"));
+    fleet.emit(EventDraft.of("learning.cycle_requested", "a program").withPayload("{}"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select cycle_type from fleet.learning_cycles")).containsExactly("daily");
+    assertThat(fleet.rows("select outcome from cortex.attempts where outcome = 'cancel'"))
+        .hasSize(2);
+  }
+
+  @Test
+  void a_tick_of_a_day_that_is_fired_again_is_a_repetition() throws Exception {
+    fleet.tick("daily-learning");
+    fleet.run("delete from cortex.fires where schedule = 'daily-learning'");
+    fleet.tick("daily-learning");
+
+    assertThat(
+            fleet.rows(
+                "select payload ->> 'cycle_type' from cortex.event_log where source = 'schedule:daily-learning'"))
+        .containsExactly("daily");
+  }
+
+  @Test
   void each_outcome_is_learned_from_in_one_cycle() throws Exception {
     fleet.emit(task("task.completed", "build", "dev", "\"duration\": 2"));
     fleet.handle();

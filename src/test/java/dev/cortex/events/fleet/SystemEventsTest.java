@@ -137,11 +137,11 @@ class SystemEventsTest {
     assertThat(
             fleet.rows(
                 "select payload ->> 'handlers' from cortex.event_log where type = 'daemon.started'"))
-        .containsExactly("[\"worker-health\", \"stale-workers\"]");
+        .containsExactly("[\"stale-workers\", \"worker-health\"]");
   }
 
   @Test
-  void a_request_for_a_paused_one_is_an_alert_and_one_for_a_process_is_cancelled()
+  void a_request_for_a_paused_one_is_an_alert_and_one_for_a_process_is_only_refused()
       throws Exception {
     fleet.run("select cortex.pause_handler('auto-fix', 'test')");
     try {
@@ -154,8 +154,8 @@ class SystemEventsTest {
     assertThat(fleet.rows(ALERTS)).containsExactly("daemon_not_started auto-fix [\"auto-fix\"]");
     assertThat(
             fleet.rows(
-                "select error from cortex.audit where handler = 'daemon-starts' and outcome = 'cancel'"))
-        .containsExactly("coordinator is a process, which no event starts");
+                "select daemon from fleet.daemon_life where what = 'refused' order by daemon"))
+        .containsExactly("auto-fix", "coordinator");
     assertThat(fleet.rows("select event_id from fleet.system_startups")).isEmpty();
   }
 

@@ -7,6 +7,8 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.outbox.Outbox;
+import dev.cortex.events.schedule.Fire;
+import dev.cortex.events.schedule.Timekeeper;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
@@ -59,6 +61,21 @@ final class TestFleet {
       assertThat(first.awaitDrained(PATIENCE)).isTrue();
       assertThat(second.awaitDrained(PATIENCE)).isTrue();
       assertThat(first.awaitDrained(PATIENCE)).isTrue();
+    }
+  }
+
+  /** Fires a schedule, for a tick of this moment. */
+  void tick(String schedule) throws SQLException {
+    run(
+        "update cortex.schedules set next_fire_at = clock_timestamp() where name = '"
+            + schedule
+            + "'");
+    try (Connection connection = database.address("cortex_worker").dataSource().getConnection()) {
+      connection.setAutoCommit(false);
+      assertThat(new Timekeeper().fireDue(connection).fires())
+          .extracting(Fire::schedule)
+          .contains(schedule);
+      connection.commit();
     }
   }
 

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -46,6 +48,47 @@ class CronExpressionTest {
 
     assertThat(cron.nextAfter(Instant.parse("2026-10-31T17:00:00Z"))).contains(tick);
     assertThat(cron.nextAfter(tick)).contains(Instant.parse("2026-11-02T06:30:00Z"));
+  }
+
+  @Test
+  void ticks_within_a_skipped_hour_are_left_out_and_those_around_it_are_not() {
+    CronExpression cron = CronExpression.parse("s", "*/30 * * * *", "America/New_York");
+    // Clocks go from 02:00 to 03:00 at 07:00 UTC.
+    assertThat(ticks(cron, "2026-03-08T06:00:00Z", 4))
+        .containsExactly(
+            "2026-03-08T06:30:00Z",
+            "2026-03-08T07:00:00Z",
+            "2026-03-08T07:30:00Z",
+            "2026-03-08T08:00:00Z");
+  }
+
+  @Test
+  void ticks_of_every_half_hour_come_in_both_passes_of_a_repeated_hour() {
+    CronExpression cron = CronExpression.parse("s", "*/30 * * * *", "America/New_York");
+    // Clocks go from 02:00 back to 01:00 at 06:00 UTC.
+    assertThat(ticks(cron, "2026-11-01T05:00:00Z", 4))
+        .containsExactly(
+            "2026-11-01T05:30:00Z",
+            "2026-11-01T06:00:00Z",
+            "2026-11-01T06:30:00Z",
+            "2026-11-01T07:00:00Z");
+  }
+
+  @Test
+  void the_weekly_cleanup_by_utc_knows_no_daylight_saving() {
+    CronExpression cron = CronExpression.parse("s", "0 2 * * 0", "UTC");
+    assertThat(ticks(cron, "2026-03-02T00:00:00Z", 2))
+        .containsExactly("2026-03-08T02:00:00Z", "2026-03-15T02:00:00Z");
+  }
+
+  private static List<String> ticks(CronExpression cron, String after, int count) {
+    List<String> ticks = new ArrayList<>();
+    Instant last = Instant.parse(after);
+    for (int i = 0; i < count; i++) {
+      last = cron.nextAfter(last).orElseThrow();
+      ticks.add(last.toString());
+    }
+    return ticks;
   }
 
   @Test

@@ -99,6 +99,66 @@ class TimekeeperTest {
   }
 
   @Test
+  void a_schedule_that_skips_fires_no_tick_that_was_missed_by_more_than_a_minute()
+      throws Exception {
+    register(ScheduleDefinition.of("skipping", YEARLY, "clock.ticked").withCatchUp(CatchUp.SKIP));
+    register(
+        ScheduleDefinition.of("on-time", "* * * * *", "clock.ticked").withCatchUp(CatchUp.SKIP));
+    makeDue("skipping");
+    run(
+        "update cortex.schedules set next_fire_at = date_trunc('minute', clock_timestamp()) - interval '3 days'"
+            + " where name = 'on-time'");
+
+    assertThat(fireDue().fires()).extracting(Fire::schedule).containsExactly("on-time");
+    assertThat(schedule("skipping").nextTick().orElseThrow()).isAfter(Instant.now());
+    assertThat(schedule("skipping").lastFire()).isEmpty();
+  }
+
+  @Test
+  void a_schedule_that_makes_up_for_all_fires_each_missed_tick_once_the_oldest_first()
+      throws Exception {
+    register(
+        ScheduleDefinition.of("all", "*/5 * * * *", "clock.ticked")
+            .withCatchUp(CatchUp.ALL)
+            .withPayload(Json.parse("payload", "{\"date\": \"$date\"}")));
+    // 288 ticks a day: three hundred and some, of which one transaction fires a hundred.
+    run(
+        "update cortex.schedules set next_fire_at ="
+            + " date_bin('5 minutes', clock_timestamp(), 'epoch') - interval '25 hours'");
+
+    List<Fire> fires = new ArrayList<>(fireDue().fires());
+    assertThat(fires).hasSize(100);
+    for (Firing next = fireDue(); !next.fires().isEmpty(); next = fireDue()) {
+      fires.addAll(next.fires());
+    }
+
+    assertThat(fires)
+        .hasSizeBetween(301, 302)
+        .extracting(Fire::tick)
+        .isSorted()
+        .doesNotHaveDuplicates();
+    assertThat(Duration.between(fires.get(0).tick(), fires.get(fires.size() - 1).tick()))
+        .isEqualTo(Duration.ofMinutes(5L * (fires.size() - 1)));
+    assertThat(schedule("all").nextTick().orElseThrow()).isAfter(Instant.now());
+  }
+
+  @Test
+  void the_view_shows_what_each_schedule_fired_last_and_when_it_fires_next() throws Exception {
+    register(ScheduleDefinition.of("seen", YEARLY, "clock.ticked"));
+    makeDue("seen");
+    Fire fire = fireDue().fires().get(0);
+
+    assertThat(
+            rows(
+                "select concat_ws(' ', catch_up, last_event, last_tick < next_tick, next_tick > now())"
+                    + " from cortex.schedule_status where schedule = 'seen'"))
+        .containsExactly("once " + fire.eventId() + " t t");
+    run("update cortex.schedules set enabled = false");
+    assertThat(rows("select coalesce(next_tick::text, 'none') from cortex.schedule_status"))
+        .containsExactly("none");
+  }
+
+  @Test
   void a_firing_that_is_rolled_back_leaves_the_tick_due() throws Exception {
     register(ScheduleDefinition.of("yearly", YEARLY, "clock.ticked"));
     makeDue("yearly");

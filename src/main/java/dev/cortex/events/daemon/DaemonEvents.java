@@ -1,0 +1,179 @@
+package dev.cortex.events.daemon;
+
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.event.Json;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.UUID;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Tells of daemons by events: daemon.started, daemon.stopped, daemon.start_refused. They are
+ * emitted from a thread of its own, in order, each once: one that cannot be emitted now is tried
+ * again until it is, or until this is closed and the time to do so is up. At most 1,000 wait; more
+ * than that are dropped, and logged.
+ */
+public final class DaemonEvents implements DaemonJournal, AutoCloseable {
+  private static final int MAX_WAITING = 1_000;
+  private static final Duration AGAIN = Duration.ofSeconds(5);
+  private static final Duration LAST_CHANCE = Duration.ofSeconds(15);
+  private static final Logger LOG = LoggerFactory.getLogger(DaemonEvents.class);
+
+  /** Emits one event, on whatever database it is for. */
+  public interface Emitter {
+    /** Returns when it is committed. */
+    void emit(EventDraft draft) throws Exception;
+  }
+
+  /**
+   * Where the daemons are.
+   *
+   * @param name what the host is called
+   * @param disk on the file system whose free space is told at a start
+   */
+  public record Host(String name, Path disk) {}
+
+  private final String source;
+  private final Host host;
+  private final Optional<String> request;
+  private final Emitter emitter;
+  private final Clock clock;
+  private final String run = UUID.randomUUID().toString();
+  private final BlockingQueue<EventDraft> waiting = new LinkedBlockingQueue<>(MAX_WAITING);
+  private final Thread thread = new Thread(this::emitAll, "cortex-daemon-events");
+  private volatile boolean isClosing;
+  private long told;
+
+  /**
+   * From now on.
+   *
+   * @param source who states it
+   * @param request public id of the event that asked for it
+   */
+  public DaemonEvents(
+      String source, Host host, Optional<String> request, Emitter emitter, Clock clock) {
+    this.source = source;
+    this.host = host;
+    this.request = request;
+    this.emitter = emitter;
+    this.clock = clock;
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  @Override
+  public void started(String daemon, long pid, int restarts) {
+    Map<String, Object> payload = payload(daemon);
+    payload.put("pid", pid);
+    payload.put("restarts", restarts);
+    diskFreeMb().ifPresent(free -> payload.put("disk_free_mb", free));
+    tell("daemon.started", payload);
+  }
+
+  @Override
+  public void stopped(String daemon, long pid, String reason) {
+    Map<String, Object> payload = payload(daemon);
+    payload.put("pid", pid);
+    payload.put("reason", reason);
+    tell("daemon.stopped", payload);
+  }
+
+  @Override
+  public void refused(String daemon, String reason) {
+    Map<String, Object> payload = payload(daemon);
+    payload.put("reason", reason);
+    tell("daemon.start_refused", payload);
+  }
+
+  private Map<String, Object> payload(String daemon) {
+    Map<String, Object> payload = new LinkedHashMap<>();
+    payload.put("daemon", daemon);
+    payload.put("host", host.name());
+    return payload;
+  }
+
+  private OptionalLong diskFreeMb() {
+    try {
+      return OptionalLong.of(
+          Files.getFileStore(host.disk()).getUsableSpace() / (1024 * 1024));
+    } catch (IOException e) {
+      return OptionalLong.empty();
+    }
+  }
+
+  private synchronized void tell(String type, Map<String, Object> payload) {
+    EventDraft draft =
+        EventDraft.of(type, source)
+            .withOccurredAt(clock.instant())
+            .withDedupeKey(run + ":" + ++told)
+            .withPayload(Json.of(payload));
+    EventDraft told = request.isPresent() ? draft.withCorrelationId(request.get()) : draft;
+    if (!waiting.offer(told)) {
+      LOG.error("{} of {} is told to nobody: too many wait", type, payload.get("daemon"));
+    }
+  }
+
+  private void emitAll() {
+    try {
+      while (true) {
+        @Nullable EventDraft next = waiting.poll(100, TimeUnit.MILLISECONDS);
+        if (next != null) {
+          emit(next);
+        } else if (isClosing) {
+          return;
+        }
+      }
+    } catch (InterruptedException e) {
+      // The time is up.
+    }
+  }
+
+  private void emit(EventDraft draft) throws InterruptedException {
+    boolean isTold = false;
+    while (true) {
+      try {
+        emitter.emit(draft);
+        return;
+      } catch (InvalidEventException e) {
+        LOG.error("{} is told to nobody: {}", draft.type(), e.getMessage());
+        return;
+      } catch (InterruptedException e) {
+        throw e;
+      } catch (Exception e) {
+        if (!isTold) {
+          LOG.warn("{} waits to be emitted: {}", draft.type(), e.toString());
+          isTold = true;
+        }
+      }
+      TimeUnit.SECONDS.sleep(isClosing ? 1 : AGAIN.toSeconds());
+    }
+  }
+
+  /** Emits what waits, for at most 15 seconds. */
+  @Override
+  public void close() {
+    isClosing = true;
+    try {
+      thread.join(LAST_CHANCE.toMillis());
+      thread.interrupt();
+      if (!waiting.isEmpty() || thread.isAlive()) {
+        LOG.error("{} events of daemons are told to nobody", waiting.size() + 1);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+}
