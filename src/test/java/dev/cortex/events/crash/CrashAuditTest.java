@@ -46,13 +46,8 @@ class CrashAuditTest {
     try (Connection emitter = database.connection()) {
       CrashEvent.insert(emitter, 0, EVENTS - 1, "sql");
     }
-    CrashWorker handlers =
-        new CrashWorker(
-            WorkerProcess.url(database.address()),
-            Marker.open(directory.resolve("marker")),
-            "worker",
-            CrashWorker.Manner.BUSY);
-    try (CortexEvents cortex =
+    try (CrashWorker handlers = worker(directory);
+        CortexEvents cortex =
             CortexEvents.connect(database.address()).withTelemetry(Telemetry.silent());
         Worker worker = cortex.work(handlers.handlers(), handlers.options())) {
       assertThat(worker.workerId()).isPositive();
@@ -66,6 +61,14 @@ class CrashAuditTest {
       CrashAudit.load(connection, List.of(ledger, other));
     }
     crash.awaitNoSessions();
+  }
+
+  private CrashWorker worker(Path directory) throws Exception {
+    return new CrashWorker(
+        WorkerProcess.url(database.address()),
+        Marker.open(directory.resolve("marker")),
+        "worker",
+        CrashWorker.Manner.BUSY);
   }
 
   @Test
