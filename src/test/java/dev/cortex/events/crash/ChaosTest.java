@@ -254,7 +254,18 @@ class ChaosTest {
       }
       case CANCEL -> cancel();
       case REDRIVE -> redrive();
-      case RESTART_SERVER -> postgres.restart(DedicatedPostgres.Shutdown.IMMEDIATE);
+      case RESTART_SERVER -> {
+        assertInvariantsHold();
+        postgres.restart(DedicatedPostgres.Shutdown.IMMEDIATE);
+        assertInvariantsHold();
+      }
+    }
+  }
+
+  /** In the midst of it. */
+  private void assertInvariantsHold() throws SQLException {
+    try (Connection connection = database.superuser()) {
+      assertThat(CrashAudit.brokenInvariants(connection)).as("seed %d", SEED).isEmpty();
     }
   }
 
