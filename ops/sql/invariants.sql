@@ -61,6 +61,13 @@ broken (invariant, sample) as (
    group by d.event, d.handler_id, d.generation
   having count(*) > 1
   union all
+  select 'I07 a delivery is held though its type is not paused', d.handler_id || ' ' || d.event
+    from cortex.deliveries d
+    join cortex.events e on e.id = d.event and e.received_at = d.event_at
+    left join cortex.event_types t on t.type = e.type
+   where d.lane = -1
+     and not exists (select from cortex.held_types k where k.type = coalesce(t.alias_of, e.type))
+  union all
   select 'I07 a delivery has ended and is open', d.handler_id || ' ' || d.event
     from cortex.deliveries d
     join tried t on (t.event, t.handler_id, t.generation) = (d.event, d.handler_id, d.generation)

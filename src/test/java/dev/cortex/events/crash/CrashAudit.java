@@ -42,7 +42,7 @@ final class CrashAudit {
       "set enable_nestloop = off; set jit = off; set work_mem = '256MB'";
 
   /** What a database administrator can ask of any database. */
-  static final Path INVARIANTS = Path.of("ops/sql/invariants.sql");
+  private static final Path INVARIANTS = Path.of("ops/sql/invariants.sql");
 
   private static final int BATCH = 10_000;
 
@@ -74,10 +74,35 @@ final class CrashAudit {
 
   /** The promises and invariants that were not kept. */
   static List<String> broken(Connection superuser) throws SQLException {
+    try (InputStream promises = CrashAudit.class.getResourceAsStream("promises.sql")) {
+      String text = new String(promises.readAllBytes(), StandardCharsets.UTF_8);
+      String invariants = invariants().strip();
+      return rows(
+          superuser,
+          text.replace(":invariants\n", invariants.substring(0, invariants.length() - 1) + "\n"));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** The invariants that do not hold at this moment, whoever is at work. */
+  static List<String> brokenInvariants(Connection auditor) throws SQLException {
+    return rows(auditor, invariants());
+  }
+
+  private static String invariants() {
+    try {
+      return Files.readString(INVARIANTS);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static List<String> rows(Connection connection, String query) throws SQLException {
     List<String> broken = new ArrayList<>();
-    try (Statement statement = superuser.createStatement()) {
+    try (Statement statement = connection.createStatement()) {
       statement.execute(PLAN);
-      try (ResultSet rows = statement.executeQuery(query())) {
+      try (ResultSet rows = statement.executeQuery(query)) {
         while (rows.next()) {
           broken.add(
               "%s (%d times, first: %s)"
@@ -86,15 +111,5 @@ final class CrashAudit {
       }
     }
     return broken;
-  }
-
-  private static String query() {
-    try (InputStream promises = CrashAudit.class.getResourceAsStream("promises.sql")) {
-      String invariants = Files.readString(INVARIANTS).strip();
-      return new String(promises.readAllBytes(), StandardCharsets.UTF_8)
-          .replace(":invariants\n", invariants.substring(0, invariants.length() - 1) + "\n");
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 }

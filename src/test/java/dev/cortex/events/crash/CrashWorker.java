@@ -20,6 +20,8 @@ import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
@@ -28,7 +30,7 @@ import java.util.concurrent.locks.LockSupport;
  * A worker to be killed: a handler of each kind, each of which writes an effect and then does what
  * the event's {@link Temper} says, and a marker that tells where it is.
  */
-final class CrashWorker {
+final class CrashWorker implements AutoCloseable {
   static final String EACH = "crash-each";
   static final String BATCH = "crash-batch";
   static final String ORDERED = "crash-ordered";
@@ -83,6 +85,9 @@ final class CrashWorker {
   private final Manner manner;
   private final AtomicInteger calls = new AtomicInteger();
 
+  /** A connection of the handler's own, in auto-commit, one for each place. */
+  private final Map<Thread, Connection> elsewhere = new ConcurrentHashMap<>();
+
   CrashWorker(String url, Marker marker, String name, Manner manner) {
     this.url = url;
     this.marker = marker;
@@ -120,6 +125,14 @@ final class CrashWorker {
     Runtime.getRuntime().halt(0);
   }
 
+  /** When its worker has ended. */
+  @Override
+  public void close() throws SQLException {
+    for (Connection connection : elsewhere.values()) {
+      connection.close();
+    }
+  }
+
   WorkerOptions options() {
     return WorkerOptions.defaults()
         .withSlots(Marker.SLOTS)
@@ -149,7 +162,7 @@ final class CrashWorker {
     return List.of(
         HandlerDefinition.oneByOne(EACH, (event, context) -> handle(EACH, event, context))
             .on(CrashEvent.PLAIN, CrashEvent.FOLLOW_UP)
-            .withMaxBatch(50)
+            .withMaxBatch(20)
             .withTimeBudget(budget)
             .withRetry(quick),
         HandlerDefinition.batch(
@@ -171,7 +184,7 @@ final class CrashWorker {
             .withRetry(quick),
         HandlerDefinition.oneByOne(ORDERED, (event, context) -> handle(ORDERED, event, context))
             .on(CrashEvent.KEYED)
-            .withMaxBatch(50)
+            .withMaxBatch(20)
             .withTimeBudget(budget)
             .withRetry(quick)
             .ordered(Order.byKey().withLanes(8)),
@@ -209,16 +222,24 @@ final class CrashWorker {
   }
 
   private void callElsewhere(Event event, LeaseContext context) throws SQLException {
-    try (Connection elsewhere = DriverManager.getConnection(url);
-        PreparedStatement insert =
-            elsewhere.prepareStatement(
-                "insert into crash_calls (event_id, idempotency_key, fence, attempt, worker) values (?, ?, ?, ?, ?)")) {
+    Connection connection = elsewhere.get(Thread.currentThread());
+    if (connection == null) {
+      connection = DriverManager.getConnection(url);
+      elsewhere.put(Thread.currentThread(), connection);
+    }
+    try (PreparedStatement insert =
+        connection.prepareStatement(
+            "insert into crash_calls (event_id, idempotency_key, fence, attempt, worker) values (?, ?, ?, ?, ?)")) {
       insert.setString(1, event.id());
       insert.setString(2, context.idempotencyKey());
       insert.setLong(3, context.fence());
       insert.setInt(4, context.attempt());
       insert.setString(5, name);
       insert.executeUpdate();
+    } catch (SQLException e) {
+      elsewhere.remove(Thread.currentThread());
+      connection.close();
+      throw e;
     }
   }
 

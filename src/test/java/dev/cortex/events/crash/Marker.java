@@ -66,7 +66,13 @@ final class Marker {
     return IntStream.range(0, SLOTS).anyMatch(slot -> position(slot).place() == place);
   }
 
-  /** Whether a leased handler runs. */
+  /** Whether a leased handler runs and has not come to its end. */
+  boolean isInLeasedHandler() {
+    return IntStream.range(SLOTS, PLACES_AT_ALL)
+        .anyMatch(slot -> position(slot).place() == Place.IN_HANDLER);
+  }
+
+  /** Whether a leased handler runs, or what it did is not acknowledged yet. */
   boolean holdsLease() {
     return IntStream.range(SLOTS, PLACES_AT_ALL)
         .anyMatch(slot -> position(slot).place() != Place.ELSEWHERE);

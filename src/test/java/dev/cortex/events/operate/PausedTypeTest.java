@@ -56,6 +56,36 @@ class PausedTypeTest {
     assertThat(lanes("step")).isEqualTo("-1:100,0:200");
   }
 
+  /**
+   * A step that ends in the middle of a handler's deliveries goes on there, not at the next
+   * handler.
+   */
+  @Test
+  void steps_smaller_than_the_backlog_of_each_of_two_handlers_pass_nothing_over()
+      throws SQLException {
+    queue.handler("former", "shared.event");
+    queue.handler("latter", "shared.event");
+    queue.run(
+        "insert into cortex.events (type, source)"
+            + " select 'shared.event', 'test' from generate_series(1, 250)");
+
+    queue.text("select moved from cortex.pause_type('shared.event', 'r', 100)");
+    settleInStepsOf(100);
+    assertThat(lanes("former")).isEqualTo("-1:250");
+    assertThat(lanes("latter")).isEqualTo("-1:250");
+
+    queue.text("select moved from cortex.resume_type('shared.event', 'r', 100)");
+    settleInStepsOf(100);
+    assertThat(lanes("former")).isEqualTo("0:250");
+    assertThat(lanes("latter")).isEqualTo("0:250");
+  }
+
+  private void settleInStepsOf(int deliveries) throws SQLException {
+    while (!queue.text("select count(*) from cortex.held_types where not settled").equals("0")) {
+      queue.run("select cortex.move_held(%d)".formatted(deliveries));
+    }
+  }
+
   @Test
   void new_events_of_a_paused_type_are_held_and_shown_so() throws SQLException {
     queue.handler("later", "later.event");
