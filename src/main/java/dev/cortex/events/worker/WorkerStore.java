@@ -3,7 +3,6 @@ package dev.cortex.events.worker;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.HandlerDefinition;
-import dev.cortex.events.handler.HandlerDefinition.Leased;
 import dev.cortex.events.handler.Order;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -58,6 +57,14 @@ final class WorkerStore {
        where worker_id = ?
       """;
 
+  private static final String SAY_WHETHER_POLLING =
+      """
+      update cortex.workers
+         set polls = ?
+       where worker_id = ?
+         and polls <> ?
+      """;
+
   private static final String BURY_VANISHED = "select cortex.bury_vanished_workers(?)";
 
   /**
@@ -66,11 +73,12 @@ final class WorkerStore {
    */
   private static final String SHOW_SLOT =
       """
-      insert into cortex.slots (worker_id, slot, handler_id, events, started_at)
-      select ?, ?, ?, ?, ?
+      insert into cortex.slots (worker_id, slot, handler_id, events, started_at, pid)
+      select ?, ?, ?, ?, ?, ?
         from set_config('synchronous_commit', 'off', true)
           on conflict (worker_id, slot) do update
-         set (handler_id, events, started_at) = (excluded.handler_id, excluded.events, excluded.started_at)
+         set (handler_id, events, started_at, pid)
+             = (excluded.handler_id, excluded.events, excluded.started_at, excluded.pid)
       """;
 
   private static final String CLEAR_SLOT =
@@ -112,6 +120,11 @@ final class WorkerStore {
   private static final String MOVE_HELD =
       "select coalesce(bool_or(moved > 0 or not pass_ended), false) from cortex.move_held()";
 
+  private static final String END_OVERRUNS = "select * from cortex.end_overruns()";
+
+  private static final String SERVE_CANCEL_REQUESTS =
+      "select handler_id, event, generation, reason from cortex.serve_cancel_requests()";
+
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
   /** Makes this start of the process known; the row and the lock become visible together. */
@@ -145,6 +158,16 @@ final class WorkerStore {
     }
     update(session, RETURN, workerId);
     return true;
+  }
+
+  /** Says for everybody whether notifications reach this worker. */
+  void sayWhetherPolling(Connection autoCommit, int workerId, boolean polls) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(SAY_WHETHER_POLLING)) {
+      statement.setBoolean(1, polls);
+      statement.setInt(2, workerId);
+      statement.setBoolean(3, polls);
+      statement.executeUpdate();
+    }
   }
 
   private static boolean proveLife(Connection session, int workerId) throws SQLException {
@@ -242,6 +265,7 @@ final class WorkerStore {
       statement.setArray(
           4, connection.createArrayOf("bigint", running.numbers().toArray(new Long[0])));
       statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));
+      statement.setObject(6, running.pid().orElse(null), Types.INTEGER);
       statement.executeUpdate();
     }
   }
@@ -305,9 +329,7 @@ final class WorkerStore {
       try (ResultSet row = statement.executeQuery()) {
         row.next();
         short handlerId = row.getShort(1);
-        if (handler.work() instanceof Leased leased) {
-          limitRunning(connection, handlerId, leased.maxRunning());
-        }
+        limitRunning(connection, handlerId, handler.maxRunning());
         return handlerId;
       }
     }
@@ -343,6 +365,41 @@ final class WorkerStore {
         ResultSet row = statement.executeQuery()) {
       row.next();
       return row.getBoolean(1);
+    }
+  }
+
+  /** Ends what runs for more than twice its time budget, anywhere; and whose that was. */
+  List<String> endOverruns(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(END_OVERRUNS);
+        ResultSet rows = statement.executeQuery()) {
+      List<String> handlers = new ArrayList<>();
+      while (rows.next()) {
+        handlers.add(rows.getString(1));
+      }
+      return handlers;
+    }
+  }
+
+  /** A delivery that somebody runs, to be cancelled. */
+  record CancelRequest(short handlerId, long number, short generation, String reason) {
+    boolean isFor(Delivery delivery) {
+      return delivery.handlerId() == handlerId
+          && delivery.number() == number
+          && delivery.generation() == generation;
+    }
+  }
+
+  /** Cancels what is to be and is free by now; the rest is for whoever runs it. */
+  List<CancelRequest> serveCancelRequests(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(SERVE_CANCEL_REQUESTS);
+        ResultSet rows = statement.executeQuery()) {
+      List<CancelRequest> requests = new ArrayList<>();
+      while (rows.next()) {
+        requests.add(
+            new CancelRequest(
+                rows.getShort(1), rows.getLong(2), rows.getShort(3), rows.getString(4)));
+      }
+      return requests;
     }
   }
 
