@@ -26,17 +26,30 @@ begin
 end
 $$;
 
--- Buries vanished workers and returns them, whether a process has died of late, and whether a pause or a resumption
--- of a type still moves deliveries, which the caller then goes on with in a transaction of its own. Prunes a step of
--- the dedupe keys that count no more.
+-- Buries vanished workers and returns them, whether a process has died of late, and what there is for the caller to go
+-- on with in transactions of its own: a pause or a resumption of a type that still moves deliveries
+-- (cortex.move_held), transactions that overrun by far (cortex.end_overruns), deliveries to be cancelled
+-- (cortex.serve_cancel_requests). Prunes a step of the dedupe keys that count no more.
 -- Locks: those of cortex.bury_vanished_workers; rows of dedupe_keys, SKIP LOCKED.
-create function cortex.keep_house(p_self integer, out vanished integer[], out is_cautious boolean, out is_moving boolean)
+create function cortex.keep_house(
+  p_self integer,
+  out vanished            integer[],
+  out is_cautious         boolean,
+  out is_moving           boolean,
+  out has_overruns        boolean,
+  out has_cancel_requests boolean
+)
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 begin
   vanished := array(select cortex.bury_vanished_workers(p_self));
   is_cautious := cortex.is_cautious();  -- a look of its own, which sees those
   perform cortex.prune_dedupe_keys(5000);
   is_moving := exists (select from cortex.held_types k where not k.settled);
+  has_overruns := exists (select
+                            from cortex.slots s
+                            join cortex.handlers h using (handler_id)
+                           where s.started_at < clock_timestamp() - 2 * h.time_budget);
+  has_cancel_requests := exists (select from cortex.cancel_requests);
 end
 $$;
 

@@ -1,5 +1,6 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.operate.Operations;
 import dev.cortex.events.operate.QueueStatus;
 import java.sql.SQLException;
 import java.util.List;
@@ -51,11 +52,17 @@ final class StatusCommand implements Callable<Integer> {
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
-      List<QueueStatus> queues = installation.operations(Role.AUDITOR).queueStatus();
+      Operations operations = installation.operations(Role.AUDITOR);
+      List<QueueStatus> queues = operations.queueStatus();
       if (json) {
         cortex.answer(JSON, queues, true);
       } else {
         show(queues);
+        for (String worker : operations.pollingWorkers()) {
+          cortex
+              .console()
+              .print("worker " + worker + " polls: notifications do not reach it (a pooler?)");
+        }
       }
     }
     return 0;

@@ -1,6 +1,7 @@
 package dev.cortex.events.command;
 
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.RetryPolicy;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -12,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.BiFunction;
 import java.util.stream.Stream;
 
 /**
@@ -39,10 +41,13 @@ public final class CommandDirectory {
           "time_budget_seconds", (definition, value) -> definition.withTimeBudget(seconds(value)),
           "lease_seconds", (definition, value) -> definition.withLease(seconds(value)),
           "max_running", (definition, value) -> definition.withMaxRunning(Integer.parseInt(value)),
-          "max_attempts",
-              (definition, value) ->
-                  definition.withRetry(
-                      definition.retry().withMaxAttempts(Integer.parseInt(value))));
+          "max_attempts", retry((policy, value) -> policy.withMaxAttempts(Integer.parseInt(value))),
+          "max_age_seconds", retry((policy, value) -> policy.withMaxAge(seconds(value))),
+          "retry_seconds", retry((policy, value) -> policy.withDelayList(delays(value))));
+
+  private static Setting retry(BiFunction<RetryPolicy, String, RetryPolicy> change) {
+    return (definition, value) -> definition.withRetry(change.apply(definition.retry(), value));
+  }
 
   /** Which variables of the worker's environment the program gets. */
   private static final String ENVIRONMENT = "environment";
@@ -133,6 +138,12 @@ public final class CommandDirectory {
               + key);
     }
     return file.checked(key, value, given -> setting.apply(definition, given));
+  }
+
+  private static Duration[] delays(String value) {
+    return SettingsFile.words(value).stream()
+        .map(CommandDirectory::seconds)
+        .toArray(Duration[]::new);
   }
 
   private static Duration seconds(String value) {

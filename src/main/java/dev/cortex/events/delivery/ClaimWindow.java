@@ -15,6 +15,8 @@ public final class ClaimWindow {
   public enum Kind {
     /** From the low-water mark on: the common claim. */
     AHEAD,
+    /** From the low-water mark on, the most urgent priorities left out: their turn comes again. */
+    LOWER,
     /** Just below the mark, for rows whose transactions committed late. */
     MINI_SWEEP,
     /** Everything below the mark, for rows that a crash or a rollback freed. */
@@ -43,6 +45,18 @@ public final class ClaimWindow {
 
   static ClaimWindow everything(long age) {
     return new ClaimWindow(Kind.AHEAD, all(Mark.BEGINNING), all(Mark.END), age);
+  }
+
+  /** From these marks on, but for the priorities above this one. */
+  static ClaimWindow from(Priority highest, Map<Priority, Mark> marks, long age) {
+    Map<Priority, Mark> from = new EnumMap<>(marks);
+    from.replaceAll((priority, mark) -> priority.compareTo(highest) < 0 ? Mark.END : mark);
+    return new ClaimWindow(Kind.LOWER, from, all(Mark.END), age);
+  }
+
+  /** Whether nothing of this priority is claimed, whatever there is. */
+  boolean isClosed(Priority priority) {
+    return Mark.END.equals(from.get(priority));
   }
 
   static Map<Priority, Mark> all(Mark mark) {

@@ -2,6 +2,7 @@ package dev.cortex.events.delivery;
 
 import dev.cortex.events.event.Event;
 import dev.cortex.events.event.Priority;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
 
@@ -81,6 +82,11 @@ public record Delivery(
         attempt,
         event,
         Optional.of(hold));
+  }
+
+  /** How long ago its event was received when it was locked; both by the server's clock. */
+  public Duration age() {
+    return event.map(known -> Duration.between(known.receivedAt(), lockedAt)).orElse(Duration.ZERO);
   }
 
   /** Whether it waits for others of its key, and others for it. */

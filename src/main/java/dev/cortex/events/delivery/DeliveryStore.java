@@ -41,13 +41,15 @@ public final class DeliveryStore {
 
   /**
    * Locks one delivery again by its full key, as it was seen; no row when somebody else has it, or
-   * has finished or settled it since. Index: deliveries_due.
+   * has finished or settled it since, or where the handler has a limit and no place is free. The
+   * place is taken first, once. Index: deliveries_due.
    */
   private static final String RECLAIM =
       """
       select d.ctid::text, now()
         from cortex.deliveries d
-       where d.handler_id = ?
+       where (select cortex.take_place(?::smallint))
+         and d.handler_id = ?
          and d.lane = ?
          and d.priority = ?::cortex.priority
          and d.run_at = ?
@@ -59,9 +61,10 @@ public final class DeliveryStore {
 
   /**
    * Deletes finished deliveries by the ctids that this transaction locked and writes their audit,
-   * in one statement. The transaction's start, now(), is when they were claimed. The caller
-   * compares the count: fewer than it locked means that its transaction is not the one that locked
-   * them.
+   * in one statement. The transaction's start, now(), is when they were claimed, and the session is
+   * as the handler found it. The caller compares the count: fewer than it locked means that its
+   * transaction is not the one that locked them, or that the session was changed. All three are
+   * worked out once, before the first row.
    */
   private static final String ACKNOWLEDGE =
       """
@@ -69,6 +72,8 @@ public final class DeliveryStore {
         delete from cortex.deliveries
          where ctid = any (?::text::tid[])
            and now() = ?
+           and cortex.session_identity() = ?
+           and cortex.session_settings() = ?
         returning event, event_at, handler_id, generation, attempt
       )
       insert into cortex.attempts (event, event_at, started_at, worker_id, outcome, handler_id, generation, attempt)
@@ -121,9 +126,12 @@ public final class DeliveryStore {
 
   private final LaneStore lanes = new LaneStore();
 
+  /** What a claim came back with; without a place nothing was looked for. */
+  public record Claim(List<Delivery> deliveries, boolean hasPlace) {}
+
   /** Claims deliveries of lane 0, which has no order: by priority and then by age. */
-  public List<Delivery> claim(
-      Connection transaction, short handlerId, ClaimWindow window, int limit) throws SQLException {
+  public Claim claim(Connection transaction, short handlerId, ClaimWindow window, int limit)
+      throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(CLAIM)) {
       statement.setShort(1, handlerId);
       statement.setShort(2, (short) 0);
@@ -133,25 +141,26 @@ public final class DeliveryStore {
       statement.setString(6, window.toNumber());
       statement.setInt(7, limit);
       try (ResultSet rows = statement.executeQuery()) {
-        List<Delivery> claimed = toDeliveries(rows, handlerId);
-        // The join inside the function keeps no order.
-        claimed.sort(Comparator.comparing(Delivery::priority).thenComparing(Delivery::mark));
-        return claimed;
+        return toClaim(rows, handlerId);
       }
     }
   }
 
   /** Reads rows with the columns of {@link #CLAIM}; now() is the same in all of them. */
-  static List<Delivery> toDeliveries(ResultSet rows, short handlerId) throws SQLException {
-    List<Delivery> deliveries = new ArrayList<>();
+  private static Claim toClaim(ResultSet rows, short handlerId) throws SQLException {
+    List<Delivery> claimed = new ArrayList<>();
     Instant lockedAt = Instant.MIN;
     while (rows.next()) {
-      if (deliveries.isEmpty()) {
+      if (rows.getString(1) == null) {
+        return new Claim(List.of(), false);
+      } else if (claimed.isEmpty()) {
         lockedAt = instant(rows, 19);
       }
-      deliveries.add(toDelivery(rows, handlerId, lockedAt));
+      claimed.add(toDelivery(rows, handlerId, lockedAt));
     }
-    return deliveries;
+    // The join inside the function keeps no order.
+    claimed.sort(Comparator.comparing(Delivery::priority).thenComparing(Delivery::mark));
+    return new Claim(claimed, true);
   }
 
   /** Reads a row with the columns of {@link #CLAIM}, the last of them aside. */
@@ -206,12 +215,13 @@ public final class DeliveryStore {
     }
     try (PreparedStatement statement = transaction.prepareStatement(RECLAIM)) {
       statement.setShort(1, delivery.handlerId());
-      statement.setShort(2, delivery.lane());
-      statement.setString(3, delivery.priority().label());
-      statement.setObject(4, delivery.runAt().atOffset(ZoneOffset.UTC));
-      statement.setLong(5, delivery.number());
-      statement.setShort(6, delivery.generation());
-      statement.setInt(7, delivery.attempt());
+      statement.setShort(2, delivery.handlerId());
+      statement.setShort(3, delivery.lane());
+      statement.setString(4, delivery.priority().label());
+      statement.setObject(5, delivery.runAt().atOffset(ZoneOffset.UTC));
+      statement.setLong(6, delivery.number());
+      statement.setShort(7, delivery.generation());
+      statement.setInt(8, delivery.attempt());
       try (ResultSet rows = statement.executeQuery()) {
         return rows.next()
             ? Optional.of(delivery.lockedAgain(rows.getString(1), instant(rows, 2)))
@@ -224,14 +234,18 @@ public final class DeliveryStore {
    * Acknowledges deliveries that this transaction has locked.
    *
    * @param deliveries at least one, all of them locked together
+   * @param session what the session has to be like
    * @return how many; the caller must roll back unless it is all of them
    */
-  public int acknowledge(Connection transaction, int workerId, List<Delivery> deliveries)
+  public int acknowledge(
+      Connection transaction, int workerId, List<Delivery> deliveries, SessionState session)
       throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(ACKNOWLEDGE)) {
       statement.setString(1, tids(deliveries));
       statement.setObject(2, lockedAt(deliveries.get(0)));
-      statement.setInt(3, workerId);
+      statement.setString(3, session.identity());
+      statement.setString(4, session.settings());
+      statement.setInt(5, workerId);
       return statement.executeUpdate();
     }
   }

@@ -35,6 +35,10 @@ import java.util.concurrent.locks.ReentrantLock;
  *   <li>A server clock behind the mark drops all marks: what is born now is born below them.
  * </ul>
  *
+ * <p>A claim takes the more urgent events first. Where they fill it time and again, every tenth
+ * claim begins lower down, in turn at high, medium and low: so the least urgent event waits for the
+ * claims of its elders, and thirty times as many, but not for the end of the urgent ones.
+ *
  * <p>Thread-safe: the slots of a process share it.
  */
 public final class LowWaterMarks {
@@ -45,6 +49,11 @@ public final class LowWaterMarks {
   private static final int FULL_SWEEP_COST_FACTOR = 50;
   private static final Duration MEMORY_INTERVAL = Duration.ofMillis(100);
   private static final int MEMORY_SIZE = 10;
+
+  /** So many claims in a row may leave lower priorities out. */
+  private static final int MOST_PASSED_OVER = 9;
+
+  private static final List<Priority> LOWER = List.of(Priority.HIGH, Priority.MEDIUM, Priority.LOW);
 
   private final ReentrantLock lock = new ReentrantLock();
 
@@ -74,6 +83,14 @@ public final class LowWaterMarks {
   @GuardedBy("lock")
   private boolean isSweepWanted;
 
+  /** How many claims in a row more urgent events have filled. */
+  @GuardedBy("lock")
+  private int passedOver;
+
+  /** Where the next claim begins that begins lower down. */
+  @GuardedBy("lock")
+  private int lower;
+
   /**
    * Where the next claim is to look. A sweep that is due is given to one caller only.
    *
@@ -96,6 +113,11 @@ public final class LowWaterMarks {
         nextMiniSweep = now + MINI_SWEEP_INTERVAL.toNanos();
         return new ClaimWindow(Kind.MINI_SWEEP, floor, marks, age);
       }
+      if (passedOver >= MOST_PASSED_OVER) {
+        passedOver = 0;
+        lower = (lower + 1) % LOWER.size();
+        return ClaimWindow.from(LOWER.get(lower), marks, age);
+      }
       return new ClaimWindow(Kind.AHEAD, marks, ClaimWindow.all(Mark.END), age);
     } finally {
       lock.unlock();
@@ -115,9 +137,12 @@ public final class LowWaterMarks {
     lock.lock();
     try {
       switch (window.kind()) {
-        case AHEAD -> {
+        case AHEAD, LOWER -> {
+          if (window.kind() == Kind.AHEAD) {
+            passedOver = isFull && passesOver(claimed) ? passedOver + 1 : 0;
+          }
           if (window.age() == age) {
-            advance(claimed, isFull);
+            advance(window, claimed, isFull);
           }
         }
         case MINI_SWEEP -> {
@@ -200,19 +225,23 @@ public final class LowWaterMarks {
     return marks.values().stream().allMatch(Mark.BEGINNING::equals);
   }
 
+  private static boolean passesOver(List<Delivery> claimed) {
+    return !claimed.isEmpty() && claimed.get(claimed.size() - 1).priority() != Priority.LOW;
+  }
+
   /**
    * Behind what was claimed; and, of the priorities that were looked through to their end, to the
    * moment of the claim, or the dead rows of one that is rarely used would be walked for ever.
    */
   @GuardedBy("lock")
-  private void advance(List<Delivery> claimed, boolean isFull) {
+  private void advance(ClaimWindow window, List<Delivery> claimed, boolean isFull) {
     if (claimed.isEmpty()) {
       return;
     }
     Mark moment = Mark.at(claimed.get(0).lockedAt(), 0);
     Priority last = claimed.get(claimed.size() - 1).priority();
     for (Priority priority : Priority.values()) {
-      if (!isFull || priority.compareTo(last) < 0) {
+      if (!window.isClosed(priority) && (!isFull || priority.compareTo(last) < 0)) {
         marks.merge(priority, moment, LowWaterMarks::later);
       }
     }

@@ -50,6 +50,11 @@ public record Settlement(
     return dead("event_gone", "the event is not in the log any more");
   }
 
+  /** It waited for longer than its handler's policy lets it. */
+  public static Settlement expired() {
+    return dead("expired", "the event was received longer ago than the handler's maximum age");
+  }
+
   /** The lease ran out while a worker held it: charged, and due at once. */
   public static Settlement leaseLost() {
     return new Settlement("crash", "lease_lost", "", true, Next.LATER, Duration.ZERO);

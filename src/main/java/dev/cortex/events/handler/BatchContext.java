@@ -4,7 +4,10 @@ import dev.cortex.events.event.Event;
 import dev.cortex.events.event.EventDraft;
 import java.sql.Connection;
 
-/** What a batch handler has beside its events. Valid until it returns; confined to its thread. */
+/**
+ * What a batch handler has beside its events. Valid until it returns; confined to its thread,
+ * {@link #isLost} aside.
+ */
 public interface BatchContext {
 
   /**
@@ -21,6 +24,13 @@ public interface BatchContext {
    *     database
    */
   String emit(EventDraft draft, Event cause);
+
+  /**
+   * Whether what the handler does for this event cannot count any more: an operator has cancelled
+   * its delivery, or the time budget is over. Nothing of the batch persists then, and it is called
+   * again for the others. May be asked by any thread.
+   */
+  boolean isLost(Event event);
 
   /** Which attempt this is for one of the handled events, from 1. */
   int attempt(Event event);

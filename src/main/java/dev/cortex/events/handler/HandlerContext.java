@@ -3,7 +3,10 @@ package dev.cortex.events.handler;
 import dev.cortex.events.event.EventDraft;
 import java.sql.Connection;
 
-/** What a handler has beside its event. Valid until the handler returns; confined to its thread. */
+/**
+ * What a handler has beside its event. Valid until the handler returns; confined to its thread,
+ * {@link #isLost} aside.
+ */
 public interface HandlerContext {
 
   /**
@@ -21,6 +24,13 @@ public interface HandlerContext {
    *     database
    */
   String emit(EventDraft draft);
+
+  /**
+   * Whether what the handler does cannot count any more: an operator has cancelled the delivery, or
+   * the time budget is over. Then return, with whatever outcome: nothing of it persists. May be
+   * asked by any thread.
+   */
+  boolean isLost();
 
   /** Which attempt this is, from 1; attempts that were not charged count once only. */
   int attempt();

@@ -31,6 +31,12 @@ import java.util.regex.Pattern;
  *     interrupted, and charged likewise
  * @param requirement what it needs of the database; a worker starts only where it is met
  * @param order the order of its events; empty: none
+ * @param maxRunning how many batches, or leased deliveries, may run at once in the whole cluster, 1
+ *     to 1024; empty: as many as there are places for. An operator's {@code cortex.limit_handler}
+ *     goes before it
+ * @param maxEmitted the most events that its context emits for one event, 1 to 1,000,000 (a batch
+ *     handler: for each event of the batch, on average); one more fails the attempt with the reason
+ *     {@code emitted_too_much}
  */
 public record HandlerDefinition(
     String name,
@@ -40,11 +46,16 @@ public record HandlerDefinition(
     int maxBatch,
     Duration timeBudget,
     Requirement requirement,
-    Optional<Order> order) {
+    Optional<Order> order,
+    OptionalInt maxRunning,
+    int maxEmitted) {
 
   private static final Requirement NOTHING = connection -> {};
 
   private static final Duration LONGEST_BUDGET = Duration.ofDays(1);
+  private static final int MOST_RUNNING = 1024;
+  private static final int MOST_EMITTED = 1_000_000;
+  private static final int EMITTED_UNLESS_DECLARED = 10_000;
   private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9]*([-_.][a-z0-9]+)*");
   private static final Pattern PATTERN =
       Pattern.compile("\\*|[a-z][a-z0-9_]*(\\.[a-z0-9_]+)*(\\.\\*)?");
@@ -80,19 +91,11 @@ public record HandlerDefinition(
    *
    * @param lease how long a lease lasts unless it is renewed, 1 second to 1 day: what a dead
    *     process holds is run by another one after that
-   * @param maxRunning how many may run at once in the whole cluster; empty: as many as there are
-   *     places for
    */
-  public record Leased(LeasedHandler handler, Duration lease, OptionalInt maxRunning)
-      implements Work {
+  public record Leased(LeasedHandler handler, Duration lease) implements Work {
     public Leased {
       if (lease.compareTo(SHORTEST_LEASE) < 0 || lease.compareTo(LONGEST_LEASE) > 0) {
         throw new IllegalArgumentException("lease must be 1 second to 1 day, was " + lease);
-      }
-      if (maxRunning.isPresent()
-          && (maxRunning.getAsInt() < 1 || maxRunning.getAsInt() > Short.MAX_VALUE)) {
-        throw new IllegalArgumentException(
-            "maxRunning must be 1 to 32767, was " + maxRunning.getAsInt());
       }
     }
 
@@ -126,73 +129,108 @@ public record HandlerDefinition(
       throw new IllegalArgumentException(
           "timeBudget must be 1 millisecond to 1 day, was " + timeBudget);
     }
+    if (maxRunning.isPresent()
+        && (maxRunning.getAsInt() < 1 || maxRunning.getAsInt() > MOST_RUNNING)) {
+      throw new IllegalArgumentException(
+          "maxRunning must be 1 to 1024, was " + maxRunning.getAsInt());
+    }
+    if (maxEmitted < 1 || maxEmitted > MOST_EMITTED) {
+      throw new IllegalArgumentException("maxEmitted must be 1 to 1,000,000, was " + maxEmitted);
+    }
     patterns = Collections.unmodifiableSet(new TreeSet<>(patterns));
   }
 
   /** A handler written for one event: batches of up to 100, 30 seconds. */
   public static HandlerDefinition oneByOne(String name, EventHandler handler) {
-    return new HandlerDefinition(
-        name,
-        Set.of(),
-        new OneByOne(handler),
-        RetryPolicy.defaults(),
-        100,
-        Duration.ofSeconds(30),
-        NOTHING,
-        Optional.empty());
+    return of(name, new OneByOne(handler), 100, Duration.ofSeconds(30));
   }
 
   /** A handler written for a list of events: batches of up to 1,000, 30 seconds. */
   public static HandlerDefinition batch(String name, BatchHandler handler) {
-    return new HandlerDefinition(
-        name,
-        Set.of(),
-        new Batch(handler),
-        RetryPolicy.defaults(),
-        1_000,
-        Duration.ofSeconds(30),
-        NOTHING,
-        Optional.empty());
+    return of(name, new Batch(handler), 1_000, Duration.ofSeconds(30));
   }
 
   /** A handler outside of a transaction: leases of 60 seconds, 15 minutes. */
   public static HandlerDefinition leased(String name, LeasedHandler handler) {
+    return of(name, new Leased(handler, Duration.ofSeconds(60)), 1, Duration.ofMinutes(15));
+  }
+
+  private static HandlerDefinition of(String name, Work work, int maxBatch, Duration timeBudget) {
     return new HandlerDefinition(
         name,
         Set.of(),
-        new Leased(handler, Duration.ofSeconds(60), OptionalInt.empty()),
+        work,
         RetryPolicy.defaults(),
-        1,
-        Duration.ofMinutes(15),
+        maxBatch,
+        timeBudget,
         NOTHING,
-        Optional.empty());
+        Optional.empty(),
+        OptionalInt.empty(),
+        EMITTED_UNLESS_DECLARED);
   }
 
   /** Subscribed to these types and families too. */
   public HandlerDefinition on(String... patterns) {
     Set<String> all = new TreeSet<>(this.patterns);
     Collections.addAll(all, patterns);
-    return new HandlerDefinition(name, all, work, retry, maxBatch, timeBudget, requirement, order);
+    return new HandlerDefinition(
+        name, all, work, retry, maxBatch, timeBudget, requirement, order, maxRunning, maxEmitted);
   }
 
   public HandlerDefinition withRetry(RetryPolicy retry) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        maxRunning,
+        maxEmitted);
   }
 
   public HandlerDefinition withMaxBatch(int maxBatch) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        maxRunning,
+        maxEmitted);
   }
 
   public HandlerDefinition withTimeBudget(Duration timeBudget) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        maxRunning,
+        maxEmitted);
   }
 
   public HandlerDefinition withRequirement(Requirement requirement) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        maxRunning,
+        maxEmitted);
   }
 
   /** Handles the events of one key one after the other: {@link Order#byKey()}. */
@@ -203,31 +241,64 @@ public record HandlerDefinition(
   /** Handles the events of one key one after the other. */
   public HandlerDefinition ordered(Order order) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, requirement, Optional.of(order));
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        Optional.of(order),
+        maxRunning,
+        maxEmitted);
   }
 
   /** A leased handler with leases of this length, 1 second to 1 day. */
   public HandlerDefinition withLease(Duration lease) {
-    Leased leased = leased("withLease");
-    return with(new Leased(leased.handler(), lease, leased.maxRunning()));
-  }
-
-  /** A leased handler of which so many may run at once in the whole cluster. */
-  public HandlerDefinition withMaxRunning(int maxRunning) {
-    Leased leased = leased("withMaxRunning");
-    return with(new Leased(leased.handler(), leased.lease(), OptionalInt.of(maxRunning)));
-  }
-
-  private Leased leased(String asked) {
-    if (work instanceof Leased leased) {
-      return leased;
+    if (!(work instanceof Leased leased)) {
+      throw new IllegalStateException(
+          "withLease is for leased handlers, and " + name + " is " + work.mode());
     }
-    throw new IllegalStateException(
-        asked + " is for leased handlers, and " + name + " is " + work.mode());
+    return new HandlerDefinition(
+        name,
+        patterns,
+        new Leased(leased.handler(), lease),
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        maxRunning,
+        maxEmitted);
   }
 
-  private HandlerDefinition with(Work work) {
+  /** Of which so many batches, or leased deliveries, may run at once in the whole cluster. */
+  public HandlerDefinition withMaxRunning(int maxRunning) {
     return new HandlerDefinition(
-        name, patterns, work, retry, maxBatch, timeBudget, requirement, order);
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        OptionalInt.of(maxRunning),
+        maxEmitted);
+  }
+
+  /** Whose context emits so many events for one event at most. */
+  public HandlerDefinition withMaxEmitted(int maxEmitted) {
+    return new HandlerDefinition(
+        name,
+        patterns,
+        work,
+        retry,
+        maxBatch,
+        timeBudget,
+        requirement,
+        order,
+        maxRunning,
+        maxEmitted);
   }
 }

@@ -108,6 +108,11 @@ public final class Operations {
     return questions.queueStatus();
   }
 
+  /** The living workers that no notification reaches, so that they look for work by polling. */
+  public List<String> pollingWorkers() {
+    return questions.pollingWorkers();
+  }
+
   /** The known handlers, by name. */
   public List<HandlerStatus> handlers() {
     return questions.handlers();

@@ -33,6 +33,23 @@ final class OperatorQuestions {
                 .list());
   }
 
+  List<String> pollingWorkers() {
+    return database.ask(
+        "polling workers",
+        handle ->
+            handle
+                .createQuery(
+                    """
+                    select name
+                      from cortex.workers
+                     where stopped_at is null
+                       and polls
+                     order by name
+                    """)
+                .mapTo(String.class)
+                .list());
+  }
+
   private static QueueStatus queueStatus(Columns columns) throws SQLException {
     ResultSet row = columns.row();
     return new QueueStatus(

@@ -31,6 +31,21 @@ public sealed interface EngineEvent {
   /** A batch ran longer than its handler's time budget, and its connection was cut. */
   record BatchOverran(String handler, int events) implements EngineEvent {}
 
+  /**
+   * A handler does not return, although its connection was cut and its thread interrupted: the
+   * thread is lost, and another slot takes its place.
+   */
+  record SlotLost(String handler, int slot) implements EngineEvent {}
+
+  /**
+   * A session's transaction was ended that ran for more than twice its handler's time budget, since
+   * its own worker did not end it.
+   */
+  record TransactionEnded(String handler) implements EngineEvent {}
+
+  /** A handler left something behind in its session, which was closed; its effects persist. */
+  record SessionChanged(String handler, List<String> changes) implements EngineEvent {}
+
   /** An attempt did not end with done. */
   record AttemptSettled(
       String handler, String eventId, int attempt, String outcome, String reason, Duration delay)

@@ -24,6 +24,12 @@ final class LogTelemetry implements Telemetry {
       LOG.debug("batch_clashed handler={} events={}", batch.handler(), batch.events());
     } else if (event instanceof EngineEvent.BatchOverran batch) {
       LOG.warn("batch_overran handler={} events={}", batch.handler(), batch.events());
+    } else if (event instanceof EngineEvent.SlotLost lost) {
+      LOG.error("slot_lost handler={} slot={}", lost.handler(), lost.slot());
+    } else if (event instanceof EngineEvent.TransactionEnded ended) {
+      LOG.warn("transaction_ended handler={}", ended.handler());
+    } else if (event instanceof EngineEvent.SessionChanged session) {
+      LOG.warn("session_changed handler={} changes={}", session.handler(), session.changes());
     } else if (event instanceof EngineEvent.AttemptSettled attempt) {
       settled(attempt);
     } else if (event instanceof EngineEvent.LeaseLost lease) {

@@ -14,7 +14,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
-import javax.sql.DataSource;
 
 /**
  * The hot path: claims a batch of one handler's deliveries, runs them in one transaction without
@@ -24,8 +23,9 @@ import javax.sql.DataSource;
  * <p>Thread-safe; each call works on a connection of its own.
  */
 final class BatchRunner {
-  private final DataSource pool;
+  private final Sessions sessions;
   private final DeliveryStore store;
+  private final Acknowledger acknowledger;
   private final HandlerCall call;
   private final Caution caution;
   private final SoloRunner solo;
@@ -33,14 +33,15 @@ final class BatchRunner {
   private final int workerId;
 
   BatchRunner(
-      DataSource pool,
+      Sessions sessions,
       DeliveryStore store,
       HandlerCall call,
       Caution caution,
       Telemetry telemetry,
       int workerId) {
-    this.pool = pool;
+    this.sessions = sessions;
     this.store = store;
+    this.acknowledger = new Acknowledger(store, workerId);
     this.call = call;
     this.caution = caution;
     this.solo = new SoloRunner(store, call, caution, telemetry, workerId);
@@ -56,18 +57,24 @@ final class BatchRunner {
    */
   void run(HandlerQueue queue, Slot slot, Consumer<Found> onClaim)
       throws SQLException, InterruptedException {
-    try (Connection connection = pool.getConnection()) {
-      connection.setAutoCommit(false);
+    try (Session session = sessions.open()) {
+      Connection connection = session.connection();
       long start = System.nanoTime();
       ClaimWindow window = queue.marks().next(start);
       int limit = queue.batchSize().current();
-      List<Delivery> claimed = store.claim(connection, queue.handlerId(), window, limit);
+      DeliveryStore.Claim claim = store.claim(connection, queue.handlerId(), window, limit);
+      List<Delivery> claimed = claim.deliveries();
       Duration cost = Duration.ofNanos(System.nanoTime() - start);
+      if (!claim.hasPlace()) {
+        connection.rollback();
+        onClaim.accept(Found.NO_PLACE);
+        return;
+      }
       onClaim.accept(found(window, claimed.size(), limit));
       if (claimed.isEmpty()) {
         connection.rollback();
       } else {
-        handle(connection, queue, slot, claimed);
+        handle(session, queue, slot, claimed);
       }
       queue.marks().committed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
     }
@@ -95,22 +102,24 @@ final class BatchRunner {
    * @param claimed at least one
    * @return whether this very transaction committed, with all of it finished or settled
    */
-  boolean handle(Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+  boolean handle(Session session, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException, InterruptedException {
     queue.batchSize().weighed(claimed.size(), weight(claimed));
-    List<Delivery> alone = alone(connection, queue, claimed);
+    List<Delivery> alone = alone(session.connection(), queue, claimed);
     AtomicBoolean isCommitted = new AtomicBoolean();
     try {
       if (alone.isEmpty()) {
-        caution.beside(() -> isCommitted.set(runBatch(connection, queue, slot, claimed)));
+        caution.beside(() -> isCommitted.set(runBatch(session, queue, slot, claimed)));
       } else {
         queue.marks().givenBack(claimed);
-        connection.rollback();
+        session.connection().rollback();
         for (Delivery suspect : alone) {
-          caution.alone(
-              slot,
-              () -> slot.begin(queue, List.of(suspect), connection),
-              () -> solo.run(connection, queue, suspect));
+          if (!session.isSpoiled()) {
+            caution.alone(
+                slot,
+                () -> slot.begin(queue, List.of(suspect), session),
+                () -> solo.run(session, queue, suspect));
+          }
         }
       }
       return isCommitted.get();
@@ -132,21 +141,25 @@ final class BatchRunner {
     return suspects.isEmpty() || queue.lanes().isEmpty() ? suspects : claimed;
   }
 
-  private boolean runBatch(
-      Connection connection, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+  private boolean runBatch(Session session, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException {
-    slot.begin(queue, claimed, connection);
+    slot.begin(queue, claimed, session);
     caution.show(slot);
     if (claimed.size() == 1) {
-      return solo.runLocked(connection, queue, claimed.get(0));
-    } else if (handleTogether(connection, queue, claimed)) {
+      return solo.runLocked(session, queue, claimed.get(0));
+    } else if (handleTogether(session, queue, claimed)) {
       return true;
     }
-    connection.rollback();
+    session.connection().rollback();
     for (Delivery delivery : claimed) {
-      slot.begin(queue, List.of(delivery), connection);
+      if (session.isSpoiled()) {
+        // The others are found again by a claim on another connection.
+        queue.marks().givenBack(claimed);
+        return false;
+      }
+      slot.begin(queue, List.of(delivery), session);
       caution.show(slot);
-      solo.run(connection, queue, delivery);
+      solo.run(session, queue, delivery);
     }
     return false;
   }
@@ -156,21 +169,22 @@ final class BatchRunner {
    *
    * @return false when it has to be redone one by one
    */
-  private boolean handleTogether(Connection connection, HandlerQueue queue, List<Delivery> claimed)
+  private boolean handleTogether(Session session, HandlerQueue queue, List<Delivery> claimed)
       throws SQLException {
     long start = System.nanoTime();
-    if (claimed.stream().anyMatch(delivery -> delivery.isOrdered() && delivery.event().isEmpty())) {
-      // It will be a dead letter, which may hold its key: those behind it must not run with it.
+    if (claimed.stream()
+        .anyMatch(delivery -> queue.isTooOld(delivery) || isGoneInOrder(delivery))) {
+      // It will be a dead letter. In order it may hold its key: those behind it must not run with
+      // it.
       return false;
     }
-    List<Delivery> present = settleGone(connection, claimed);
-    HandlerCall.Result result = call.handle(connection, queue.definition().work(), present);
+    List<Delivery> present = settleGone(session.connection(), claimed);
+    HandlerCall.Result result = call.handle(session, queue.definition(), present);
     try {
       Verdict verdict = Verdict.of(result, 1, queue.definition().retry());
       if (verdict instanceof Verdict.Done
-          && (present.isEmpty()
-              || store.acknowledge(connection, workerId, present) == present.size())) {
-        connection.commit();
+          && !session.isAnyCancelled(present)
+          && commit(session, queue, present)) {
         Duration duration = Duration.ofNanos(System.nanoTime() - start);
         queue.batchSize().succeeded(claimed.size(), duration);
         telemetry.record(new EngineEvent.BatchHandled(queue.name(), claimed.size(), duration));
@@ -180,6 +194,19 @@ final class BatchRunner {
     } catch (SQLException e) {
       return redo(queue, claimed, Verdict.ofError(e, 1, queue.definition().retry()), start);
     }
+  }
+
+  private boolean commit(Session session, HandlerQueue queue, List<Delivery> present)
+      throws SQLException {
+    if (present.isEmpty()) {
+      session.connection().commit();
+      return true;
+    }
+    return acknowledger.acknowledge(session, queue, present) == Acknowledger.Result.COMMITTED;
+  }
+
+  private static boolean isGoneInOrder(Delivery delivery) {
+    return delivery.isOrdered() && delivery.event().isEmpty();
   }
 
   private boolean redo(HandlerQueue queue, List<Delivery> claimed, Verdict verdict, long start)

@@ -47,6 +47,7 @@ final class Dispatcher {
     private final Entry entry;
     private final long wakeUps;
     private boolean hasFound;
+    private boolean isDone;
 
     private Turn(Entry entry) {
       this.entry = entry;
@@ -62,7 +63,9 @@ final class Dispatcher {
   enum Found {
     NOTHING,
     SOME,
-    FULL
+    FULL,
+    /** As many run in the cluster as may: whether there is more was not looked for. */
+    NO_PLACE
   }
 
   private final ReentrantLock lock = new ReentrantLock();
@@ -133,7 +136,9 @@ final class Dispatcher {
       Entry entry = turn.entry;
       entry.mayAddSlot |= found == Found.FULL;
       turn.hasFound |= found == Found.FULL;
-      if (found == Found.NOTHING && entry.wakeUps == turn.wakeUps) {
+      // Where this process has the places itself, whoever of it gives one back goes on.
+      boolean isElsewhere = found == Found.NO_PLACE && entry.slots == 1;
+      if ((found == Found.NOTHING || isElsewhere) && entry.wakeUps == turn.wakeUps) {
         entry.isDue = false;
       }
       changed.signalAll();
@@ -142,10 +147,14 @@ final class Dispatcher {
     }
   }
 
-  /** Gives a queue back. */
+  /** Gives a queue back, once. */
   void done(Turn turn) {
     lock.lock();
     try {
+      if (turn.isDone) {
+        return;
+      }
+      turn.isDone = true;
       turn.entry.slots--;
       // Where a limit kept the last lease from being taken, there is room for one now.
       turn.entry.isDue |= turn.entry.queue.isLeased() && turn.hasFound;

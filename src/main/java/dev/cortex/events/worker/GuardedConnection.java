@@ -4,9 +4,13 @@ import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
+import java.sql.CallableStatement;
 import java.sql.Connection;
+import java.sql.PreparedStatement;
 import java.sql.SQLException;
+import java.sql.Statement;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,6 +28,7 @@ final class GuardedConnection implements InvocationHandler {
           "setAutoCommit",
           "setTransactionIsolation",
           "setReadOnly",
+          "setSchema",
           "setNetworkTimeout",
           "beginRequest",
           "endRequest");
@@ -33,10 +38,15 @@ final class GuardedConnection implements InvocationHandler {
 
   private final Connection connection;
   private final Connection guarded;
+  private final Consumer<SessionHint> whenSuspect;
   private volatile boolean isRevoked;
 
-  GuardedConnection(Connection connection) {
+  /**
+   * @param whenSuspect told of a statement that may leave something behind in the session
+   */
+  GuardedConnection(Connection connection, Consumer<SessionHint> whenSuspect) {
     this.connection = connection;
+    this.whenSuspect = whenSuspect;
     this.guarded =
         (Connection)
             Proxy.newProxyInstance(
@@ -55,9 +65,8 @@ final class GuardedConnection implements InvocationHandler {
   @Override
   public @Nullable Object invoke(
       Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
-    if (isRevoked && method.getDeclaringClass() != Object.class) {
-      throw new SQLException(
-          "the handler has returned: its connection may not be used any more", REFUSED_STATE);
+    if (method.getDeclaringClass() != Object.class) {
+      checkUse();
     }
     boolean isWholeRollback =
         method.getName().equals("rollback") && (arguments == null || arguments.length == 0);
@@ -66,8 +75,49 @@ final class GuardedConnection implements InvocationHandler {
           "the transaction belongs to the engine: a handler may not call " + method.getName(),
           REFUSED_STATE);
     }
+    takeHint(arguments);
+    Object result = call(connection, method, arguments);
+    return result instanceof Statement statement ? guarded(statement) : result;
+  }
+
+  /** A statement that leads back to this connection, not to the one behind it. */
+  private Statement guarded(Statement statement) {
+    Class<?> shape =
+        statement instanceof CallableStatement
+            ? CallableStatement.class
+            : statement instanceof PreparedStatement ? PreparedStatement.class : Statement.class;
+    return (Statement)
+        Proxy.newProxyInstance(
+            GuardedConnection.class.getClassLoader(),
+            new Class<?>[] {shape},
+            (proxy, method, arguments) -> {
+              if (method.getDeclaringClass() != Object.class) {
+                checkUse();
+                takeHint(arguments);
+              }
+              return method.getName().equals("getConnection")
+                  ? guarded
+                  : call(statement, method, arguments);
+            });
+  }
+
+  private void takeHint(@Nullable Object @Nullable [] arguments) {
+    if (arguments != null && arguments.length > 0 && arguments[0] instanceof String sql) {
+      SessionHint.of(sql).ifPresent(whenSuspect);
+    }
+  }
+
+  private void checkUse() throws SQLException {
+    if (isRevoked) {
+      throw new SQLException(
+          "the handler has returned: its connection may not be used any more", REFUSED_STATE);
+    }
+  }
+
+  private static @Nullable Object call(
+      Object target, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
     try {
-      return method.invoke(connection, arguments);
+      return method.invoke(target, arguments);
     } catch (InvocationTargetException e) {
       throw e.getCause();
     }

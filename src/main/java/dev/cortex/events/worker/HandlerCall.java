@@ -7,9 +7,9 @@ import dev.cortex.events.event.Event;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.HandlerContext;
+import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Batch;
 import dev.cortex.events.handler.HandlerDefinition.OneByOne;
-import dev.cortex.events.handler.HandlerDefinition.Work;
 import dev.cortex.events.handler.LeasedHandler;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.outbox.Outbox;
@@ -55,10 +55,12 @@ final class HandlerCall {
    * Handles deliveries whose events are there, in order, in one transaction. Stops at the first
    * that is not done; of none at all the handler hears nothing.
    */
-  Result handle(Connection transaction, Work work, List<Delivery> deliveries) {
-    GuardedConnection guarded = new GuardedConnection(transaction);
+  Result handle(Session session, HandlerDefinition definition, List<Delivery> deliveries) {
+    GuardedConnection guarded = new GuardedConnection(session.connection(), session::suspect);
     try {
-      return caught(() -> call(guarded.connection(), work, deliveries), transaction);
+      return caught(
+          () -> new Handling(session, guarded.connection(), definition).call(deliveries),
+          session.connection());
     } finally {
       guarded.revoke();
       clearInterrupt();
@@ -69,15 +71,22 @@ final class HandlerCall {
   Result handle(HeldLease held, LeaseCall context) {
     LeasedHandler handler = HeldLease.terms(held.queue()).handler();
     try {
-      return caught(() -> new Returned(present(handler.handle(context.event(), context))), null);
+      return caught(
+          () -> {
+            Outcome outcome = present(handler.handle(context.event(), context));
+            context.limit().check();
+            return new Returned(outcome);
+          },
+          null);
     } finally {
       held.ended();
     }
   }
 
   /** Writes what a leased handler gave its context, in the transaction that acknowledges it. */
-  Result complete(Connection transaction, LeaseCall context) {
-    GuardedConnection guarded = new GuardedConnection(transaction);
+  Result complete(Session session, LeaseCall context) {
+    Connection transaction = session.connection();
+    GuardedConnection guarded = new GuardedConnection(transaction, session::suspect);
     try {
       return caught(
           () -> {
@@ -124,55 +133,76 @@ final class HandlerCall {
     Thread.interrupted();
   }
 
-  private Result call(Connection guarded, Work work, List<Delivery> deliveries) throws Exception {
-    if (deliveries.isEmpty()) {
-      return DONE;
-    }
-    if (work instanceof Batch batch) {
-      List<Event> events = deliveries.stream().map(HandlerCall::event).toList();
-      batch.handler().handle(events, new BatchCall(guarded, attempts(deliveries)));
-      return DONE;
-    }
-    OneByOne oneByOne = (OneByOne) work;
-    for (Delivery delivery : deliveries) {
-      Outcome outcome =
-          present(oneByOne.handler().handle(event(delivery), new SingleCall(guarded, delivery)));
-      if (!(outcome instanceof Outcome.Done)) {
-        return new Returned(outcome);
-      }
-    }
-    return DONE;
-  }
-
   private static Event event(Delivery delivery) {
     return delivery.event().orElseThrow();
   }
 
-  private static Map<String, Integer> attempts(List<Delivery> deliveries) {
-    Map<String, Integer> attempts = new HashMap<>();
-    for (Delivery delivery : deliveries) {
-      attempts.put(event(delivery).id(), delivery.attempt() + 1);
+  /** One call of a handler, or several in a row, with what its contexts share. */
+  private final class Handling {
+    private final Session session;
+    private final Connection connection;
+    private final HandlerDefinition definition;
+
+    Handling(Session session, Connection connection, HandlerDefinition definition) {
+      this.session = session;
+      this.connection = connection;
+      this.definition = definition;
     }
-    return attempts;
+
+    Result call(List<Delivery> deliveries) throws Exception {
+      if (deliveries.isEmpty()) {
+        return DONE;
+      }
+      if (definition.work() instanceof Batch batch) {
+        List<Event> events = deliveries.stream().map(HandlerCall::event).toList();
+        EmitLimit limit = new EmitLimit((long) definition.maxEmitted() * events.size());
+        batch.handler().handle(events, new BatchCall(this, byEventId(deliveries), limit));
+        limit.check();
+        return DONE;
+      }
+      OneByOne oneByOne = (OneByOne) definition.work();
+      for (Delivery delivery : deliveries) {
+        EmitLimit limit = new EmitLimit(definition.maxEmitted());
+        Outcome outcome =
+            present(
+                oneByOne.handler().handle(event(delivery), new SingleCall(this, delivery, limit)));
+        limit.check();
+        if (!(outcome instanceof Outcome.Done)) {
+          return new Returned(outcome);
+        }
+      }
+      return DONE;
+    }
+
+    String emit(EventDraft draft, Event cause, EmitLimit limit) {
+      limit.count();
+      return outbox.emit(connection, draft, Cause.of(cause));
+    }
   }
 
-  private final class SingleCall implements HandlerContext {
-    private final Connection connection;
-    private final Delivery delivery;
-
-    SingleCall(Connection connection, Delivery delivery) {
-      this.connection = connection;
-      this.delivery = delivery;
+  private static Map<String, Delivery> byEventId(List<Delivery> deliveries) {
+    Map<String, Delivery> byEventId = new HashMap<>();
+    for (Delivery delivery : deliveries) {
+      byEventId.put(event(delivery).id(), delivery);
     }
+    return byEventId;
+  }
 
+  private record SingleCall(Handling handling, Delivery delivery, EmitLimit limit)
+      implements HandlerContext {
     @Override
     public Connection connection() {
-      return connection;
+      return handling.connection;
     }
 
     @Override
     public String emit(EventDraft draft) {
-      return outbox.emit(connection, draft, Cause.of(event(delivery)));
+      return handling.emit(draft, event(delivery), limit);
+    }
+
+    @Override
+    public boolean isLost() {
+      return handling.session.isLost(delivery);
     }
 
     @Override
@@ -186,32 +216,34 @@ final class HandlerCall {
     }
   }
 
-  private final class BatchCall implements BatchContext {
-    private final Connection connection;
-    private final Map<String, Integer> attempts;
-
-    BatchCall(Connection connection, Map<String, Integer> attempts) {
-      this.connection = connection;
-      this.attempts = attempts;
-    }
-
+  private record BatchCall(Handling handling, Map<String, Delivery> deliveries, EmitLimit limit)
+      implements BatchContext {
     @Override
     public Connection connection() {
-      return connection;
+      return handling.connection;
     }
 
     @Override
     public String emit(EventDraft draft, Event cause) {
-      return outbox.emit(connection, draft, Cause.of(cause));
+      return handling.emit(draft, cause, limit);
+    }
+
+    @Override
+    public boolean isLost(Event event) {
+      return handling.session.isLost(delivery(event));
     }
 
     @Override
     public int attempt(Event event) {
-      Integer attempt = attempts.get(event.id());
-      if (attempt == null) {
+      return delivery(event).attempt() + 1;
+    }
+
+    private Delivery delivery(Event event) {
+      Delivery delivery = deliveries.get(event.id());
+      if (delivery == null) {
         throw new IllegalArgumentException("event must be one of this batch, was " + event.id());
       }
-      return attempt;
+      return delivery;
     }
   }
 }

@@ -46,6 +46,11 @@ final class HandlerQueue {
     return definition;
   }
 
+  /** Whether a delivery has waited for longer than the policy lets it. */
+  boolean isTooOld(Delivery delivery) {
+    return definition.retry().isTooOld(delivery.age());
+  }
+
   /** Whether its deliveries are leased rather than handled in a transaction. */
   boolean isLeased() {
     return definition.work() instanceof Leased;

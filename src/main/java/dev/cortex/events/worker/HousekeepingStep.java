@@ -10,8 +10,9 @@ import javax.sql.DataSource;
 
 /**
  * What a worker does from the side: shows the batches that run for a while, buries workers that
- * have vanished, moves the deliveries of paused types, and makes the partitions of the coming
- * months. Confined to its loop's thread.
+ * have vanished, ends transactions that overrun by far, passes on what operators cancel, moves the
+ * deliveries of paused types, and makes the partitions of the coming months. Confined to its loop's
+ * thread.
  */
 final class HousekeepingStep implements Loop.Step {
   private static final Duration INTERVAL = Duration.ofMillis(100);
@@ -89,7 +90,35 @@ final class HousekeepingStep implements Loop.Step {
         .vanished()
         .forEach(vanished -> telemetry.record(new EngineEvent.WorkerVanished(vanished)));
     caution.set(house.isCautious());
+    if (house.hasOverruns()) {
+      endOverruns(connection);
+    }
+    if (house.hasCancelRequests()) {
+      serveCancelRequests(connection);
+    }
     return house.isMoving() && store.moveHeld(connection);
+  }
+
+  /** Of other workers too: their own watchdogs have had the time once over. */
+  private void endOverruns(Connection connection) throws SQLException {
+    for (String handler : store.endOverruns(connection)) {
+      telemetry.record(new EngineEvent.TransactionEnded(handler));
+    }
+  }
+
+  /** What this process runs is told, and ends cancelled at the end of its run. */
+  private void serveCancelRequests(Connection connection) throws SQLException {
+    for (WorkerStore.CancelRequest request : store.serveCancelRequests(connection)) {
+      for (Slot slot : slots) {
+        slot.running().ifPresent(running -> tell(running, request));
+      }
+    }
+  }
+
+  private static void tell(Slot.Running running, WorkerStore.CancelRequest request) {
+    running.deliveries().stream()
+        .filter(request::isFor)
+        .forEach(delivery -> running.session().cancel(delivery, request.reason()));
   }
 
   private void createPartitions(Connection connection) throws SQLException {

@@ -12,7 +12,6 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.function.Consumer;
-import javax.sql.DataSource;
 
 /**
  * The hot path of ordered handlers: takes a lane, claims in it, and has {@link BatchRunner} run
@@ -22,13 +21,13 @@ import javax.sql.DataSource;
  * <p>Thread-safe; each call works on a connection of its own.
  */
 final class LaneRunner {
-  private final DataSource pool;
+  private final Sessions sessions;
   private final LaneStore store;
   private final EmitterHorizon horizon;
   private final BatchRunner batches;
 
-  LaneRunner(DataSource pool, LaneStore store, EmitterHorizon horizon, BatchRunner batches) {
-    this.pool = pool;
+  LaneRunner(Sessions sessions, LaneStore store, EmitterHorizon horizon, BatchRunner batches) {
+    this.sessions = sessions;
     this.store = store;
     this.horizon = horizon;
     this.batches = batches;
@@ -43,8 +42,8 @@ final class LaneRunner {
    */
   void run(HandlerQueue queue, Lanes lanes, Slot slot, Consumer<Found> onClaim)
       throws SQLException, InterruptedException {
-    try (Connection connection = pool.getConnection()) {
-      connection.setAutoCommit(false);
+    try (Session session = sessions.open()) {
+      Connection connection = session.connection();
       horizon.refresh(connection);
       long start = System.nanoTime();
       LaneProbe probe = lanes.probe(start, horizon.floor());
@@ -59,7 +58,7 @@ final class LaneRunner {
       }
       lanes.taken(turn.get());
       try {
-        work(connection, queue, lanes, turn.get(), slot, onClaim);
+        work(session, queue, lanes, turn.get(), slot, onClaim);
       } finally {
         lanes.left(turn.get());
       }
@@ -67,13 +66,14 @@ final class LaneRunner {
   }
 
   private void work(
-      Connection connection,
+      Session session,
       HandlerQueue queue,
       Lanes lanes,
       LaneTurn turn,
       Slot slot,
       Consumer<Found> onClaim)
       throws SQLException, InterruptedException {
+    Connection connection = session.connection();
     long start = System.nanoTime();
     LaneClaim claim = store.claim(connection, queue.handlerId(), turn, queue.batchSize().current());
     Duration cost = since(start);
@@ -84,7 +84,7 @@ final class LaneRunner {
       connection.commit();
       isCommitted = true;
     } else {
-      isCommitted = batches.handle(connection, queue, slot, claim.deliveries());
+      isCommitted = batches.handle(session, queue, slot, claim.deliveries());
     }
     if (isCommitted) {
       lanes.committed(turn, claim, cost, System.nanoTime());

@@ -19,12 +19,25 @@ final class LeaseCall implements LeaseContext {
   private final HeldLease held;
   private final Event event;
   private final Outbox outbox;
+  private final EmitLimit limit;
   private final List<Completion> completions = new ArrayList<>();
+
+  private boolean isCompleting;
 
   LeaseCall(HeldLease held, Outbox outbox) {
     this.held = held;
     this.event = held.lease().delivery().event().orElseThrow();
     this.outbox = outbox;
+    this.limit = new EmitLimit(held.queue().definition().maxEmitted());
+  }
+
+  EmitLimit limit() {
+    return limit;
+  }
+
+  /** Whether the transaction of the acknowledgement runs code of the handler's. */
+  boolean hasCompletions() {
+    return isCompleting;
   }
 
   Event event() {
@@ -70,11 +83,13 @@ final class LeaseCall implements LeaseContext {
 
   @Override
   public void emit(EventDraft draft) {
+    limit.count();
     completions.add(connection -> outbox.emit(connection, draft, Cause.of(event)));
   }
 
   @Override
   public void complete(Completion completion) {
+    isCompleting = true;
     completions.add(completion);
   }
 

@@ -55,6 +55,7 @@ final class LeasePlace implements Loop.Step {
   }
 
   private final DataSource pool;
+  private final Sessions sessions;
   private final LeaseStore store;
   private final LeaseKeeper keeper;
   private final Dispatcher dispatcher;
@@ -66,12 +67,14 @@ final class LeasePlace implements Loop.Step {
 
   LeasePlace(
       DataSource pool,
+      Sessions sessions,
       LeaseStore store,
       LeaseKeeper keeper,
       Dispatcher dispatcher,
       Telemetry telemetry,
       int workerId) {
     this.pool = pool;
+    this.sessions = sessions;
     this.store = store;
     this.keeper = keeper;
     this.dispatcher = dispatcher;
@@ -135,6 +138,10 @@ final class LeasePlace implements Loop.Step {
   private Finished handle(HeldLease held) {
     long start = System.nanoTime();
     LeaseCall context = new LeaseCall(held, outbox);
+    if (held.queue().isTooOld(held.lease().delivery())) {
+      held.ended();
+      return new Finished(held, context, new Verdict.Settle(Settlement.expired()), start, 0, false);
+    }
     HandlerCall.Result result = call.handle(held, context);
     Verdict verdict =
         Verdict.ofLeased(result, held.state(), attempt(held), held.queue().definition().retry());
@@ -174,15 +181,15 @@ final class LeasePlace implements Loop.Step {
     if (charge.isPresent()) {
       return Verdict.ofStrikes(charge.get(), attempt(held), held.queue().definition().retry());
     }
-    try (Connection connection = pool.getConnection()) {
-      connection.setAutoCommit(false);
+    try (Session session = sessions.open()) {
+      Connection connection = session.connection();
       Verdict verdict =
           Verdict.of(
-              call.complete(connection, finished.call()),
+              call.complete(session, finished.call()),
               attempt(held),
               held.queue().definition().retry());
       if (verdict instanceof Verdict.Done) {
-        verdict = acknowledge(connection, finished);
+        verdict = acknowledge(session, finished);
       } else if (!(verdict instanceof Verdict.DatabaseGone)) {
         connection.rollback();
       }
@@ -194,13 +201,20 @@ final class LeasePlace implements Loop.Step {
     }
   }
 
-  private Verdict acknowledge(Connection connection, Finished finished) {
+  private Verdict acknowledge(Session session, Finished finished) {
+    Connection connection = session.connection();
     HeldLease held = finished.held();
     try {
+      if (finished.call().hasCompletions() && isChanged(session)) {
+        session.spoil();
+        connection.rollback();
+        return SoloRunner.sessionChanged(held.queue(), attempt(held));
+      }
       if (store.acknowledge(connection, held.lease())) {
         leaveRoom(connection, held);
         unrecorded = Optional.of(finished.inDoubt());
         connection.commit();
+        session.look(held.queue().name(), false);
         telemetry.record(
             new EngineEvent.BatchHandled(
                 held.queue().name(), 1, Duration.ofNanos(System.nanoTime() - finished.start())));
@@ -212,6 +226,10 @@ final class LeasePlace implements Loop.Step {
     } catch (SQLException e) {
       return Verdict.ofError(e, attempt(held), held.queue().definition().retry());
     }
+  }
+
+  private static boolean isChanged(Session session) throws SQLException {
+    return !session.stateNow().identity().equals(session.state().identity());
   }
 
   private void settle(Finished finished, Verdict verdict) throws SQLException {
@@ -236,7 +254,7 @@ final class LeasePlace implements Loop.Step {
 
   /** Where so many may run and no more, whoever waits elsewhere may lease the next one now. */
   private void leaveRoom(Connection connection, HeldLease held) throws SQLException {
-    if (HeldLease.terms(held.queue()).maxRunning().isPresent()
+    if (held.queue().definition().maxRunning().isPresent()
         || held.state() == HeldLease.State.RECALLED) {
       store.wakeIfAsleep(connection, held.queue().handlerId());
     }

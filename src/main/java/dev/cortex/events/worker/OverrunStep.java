@@ -7,20 +7,34 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
- * Ends batches that overrun their time budget. It needs no connection of its own, so that nothing
- * that the database does can hold it up. Confined to its loop's thread.
+ * Ends batches that overrun their time budget, and gives up the slots of those that do not end even
+ * so. It needs no connection of its own, so that nothing that the database does can hold it up.
+ * Confined to its loop's thread.
  */
 final class OverrunStep implements Loop.Step {
   private static final Duration INTERVAL = Duration.ofMillis(100);
 
-  private final List<Slot> slots;
-  private final Telemetry telemetry;
-  private final Map<Short, Long> ended = new HashMap<>();
+  /** What a handler has to end in whose connection was cut and whose thread was interrupted. */
+  private static final Duration ENDING = Duration.ofSeconds(10);
 
-  OverrunStep(List<Slot> slots, Telemetry telemetry) {
+  private final List<Slot> slots;
+  private final Consumer<Slot> whenStuck;
+  private final Telemetry telemetry;
+  private final Map<Short, Ended> ended = new HashMap<>();
+
+  /** A batch that was told to end, and when. */
+  private record Ended(long startedNanos, long atNanos) {}
+
+  /**
+   * @param slots changed by others
+   * @param whenStuck told of a slot whose thread does not come back
+   */
+  OverrunStep(List<Slot> slots, Consumer<Slot> whenStuck, Telemetry telemetry) {
     this.slots = slots;
+    this.whenStuck = whenStuck;
     this.telemetry = telemetry;
   }
 
@@ -32,18 +46,25 @@ final class OverrunStep implements Loop.Step {
 
   /**
    * Cuts the connection of a batch that runs longer than its handler may, which ends its
-   * transaction on the server too; the handler sees its next statement fail.
+   * transaction on the server too; the handler sees its next statement fail, and is interrupted.
    */
   private void endOverruns(long now) {
     for (Slot slot : slots) {
       Optional<Slot.Running> overrun = slot.running().filter(running -> running.overruns(now));
-      overrun.filter(running -> isNew(slot, running)).ifPresent(this::end);
+      overrun.ifPresent(running -> endOrGiveUp(slot, running, now));
     }
   }
 
-  private boolean isNew(Slot slot, Slot.Running running) {
-    Long before = ended.put(slot.number(), running.startedNanos());
-    return before == null || before != running.startedNanos();
+  private void endOrGiveUp(Slot slot, Slot.Running running, long now) {
+    Ended before = ended.get(slot.number());
+    if (before == null || before.startedNanos() != running.startedNanos()) {
+      ended.put(slot.number(), new Ended(running.startedNanos(), now));
+      end(running);
+    } else if (now - before.atNanos() > ENDING.toNanos()) {
+      telemetry.record(new EngineEvent.SlotLost(running.queue().name(), slot.number()));
+      slot.giveUp();
+      whenStuck.accept(slot);
+    }
   }
 
   private void end(Slot.Running running) {
@@ -51,5 +72,6 @@ final class OverrunStep implements Loop.Step {
     telemetry.record(
         new EngineEvent.BatchOverran(running.queue().name(), running.deliveries().size()));
     running.abort();
+    running.thread().interrupt();
   }
 }

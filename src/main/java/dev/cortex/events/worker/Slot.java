@@ -2,13 +2,13 @@ package dev.cortex.events.worker;
 
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.Delivery;
-import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
+import org.postgresql.PGConnection;
 
 /** One of the process's places to run a batch, and what it runs now. Thread-safe. */
 final class Slot {
@@ -19,10 +19,15 @@ final class Slot {
    * @param queue whose
    * @param deliveries what it holds, at least one
    * @param startedNanos {@link System#nanoTime()}
-   * @param connection its transaction
+   * @param session its transaction
+   * @param thread what runs it
    */
   record Running(
-      HandlerQueue queue, List<Delivery> deliveries, long startedNanos, Connection connection) {
+      HandlerQueue queue,
+      List<Delivery> deliveries,
+      long startedNanos,
+      Session session,
+      Thread thread) {
 
     List<Long> numbers() {
       return deliveries.stream().map(Delivery::number).toList();
@@ -33,13 +38,18 @@ final class Slot {
       return deliveries.get(0).lockedAt();
     }
 
+    /** Which session of the server's it is; none where the driver does not say. */
+    Optional<Integer> pid() {
+      try {
+        return Optional.of(session.connection().unwrap(PGConnection.class).getBackendPID());
+      } catch (SQLException e) {
+        return Optional.empty();
+      }
+    }
+
     /** Cuts the connection: the server rolls back, and what was held is free. */
     void abort() {
-      try {
-        connection.abort(Runnable::run);
-      } catch (SQLException e) {
-        // It is gone already, and what it held is free.
-      }
+      session.abort();
     }
 
     boolean overruns(long now) {
@@ -50,6 +60,8 @@ final class Slot {
   private final short number;
   private final ReentrantLock showing = new ReentrantLock();
   private volatile Optional<Running> running = Optional.empty();
+  private volatile Optional<Dispatcher.Turn> turn = Optional.empty();
+  private volatile boolean isGivenUp;
 
   @GuardedBy("showing")
   private Optional<Running> shown = Optional.empty();
@@ -62,12 +74,31 @@ final class Slot {
     return number;
   }
 
-  void begin(HandlerQueue queue, List<Delivery> deliveries, Connection connection) {
-    running = Optional.of(new Running(queue, deliveries, System.nanoTime(), connection));
+  void begin(HandlerQueue queue, List<Delivery> deliveries, Session session) {
+    if (!isGivenUp) {
+      running =
+          Optional.of(
+              new Running(queue, deliveries, System.nanoTime(), session, Thread.currentThread()));
+    }
   }
 
   void end() {
     running = Optional.empty();
+  }
+
+  /** The queue that it works, or has worked last. */
+  void taken(Dispatcher.Turn turn) {
+    this.turn = Optional.of(turn);
+  }
+
+  Optional<Dispatcher.Turn> turn() {
+    return turn;
+  }
+
+  /** Its thread is lost: whatever that still does is shown no more. */
+  void giveUp() {
+    isGivenUp = true;
+    end();
   }
 
   Optional<Running> running() {

@@ -5,7 +5,6 @@ import dev.cortex.events.delivery.DeliveryStore;
 import dev.cortex.events.delivery.Settlement;
 import dev.cortex.events.telemetry.EngineEvent;
 import dev.cortex.events.telemetry.Telemetry;
-import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.time.Duration;
@@ -27,6 +26,7 @@ final class SoloRunner {
   private static final Duration AFTER_CLASHES = Duration.ofSeconds(1);
 
   private final DeliveryStore store;
+  private final Acknowledger acknowledger;
   private final HandlerCall call;
   private final Caution caution;
   private final Telemetry telemetry;
@@ -35,6 +35,7 @@ final class SoloRunner {
   SoloRunner(
       DeliveryStore store, HandlerCall call, Caution caution, Telemetry telemetry, int workerId) {
     this.store = store;
+    this.acknowledger = new Acknowledger(store, workerId);
     this.call = call;
     this.caution = caution;
     this.telemetry = telemetry;
@@ -42,13 +43,20 @@ final class SoloRunner {
   }
 
   /** Runs a delivery of an earlier transaction, unless it is no longer this worker's to run. */
-  void run(Connection connection, HandlerQueue queue, Delivery seen) throws SQLException {
-    Optional<Delivery> locked = store.reclaim(connection, seen);
+  void run(Session session, HandlerQueue queue, Delivery seen) throws SQLException {
+    Optional<Delivery> locked = store.reclaim(session.connection(), seen);
     if (locked.isPresent()) {
-      runLocked(connection, queue, locked.get());
+      runLocked(session, queue, locked.get());
     } else {
-      connection.rollback();
+      leave(session, queue, seen);
     }
+  }
+
+  /** It is somebody else's; or it has no place just now, and is to be found again. */
+  private static void leave(Session session, HandlerQueue queue, Delivery delivery)
+      throws SQLException {
+    session.connection().rollback();
+    queue.marks().givenBack(List.of(delivery));
   }
 
   /**
@@ -56,22 +64,21 @@ final class SoloRunner {
    *
    * @return whether this very transaction committed what became of it
    */
-  boolean runLocked(Connection connection, HandlerQueue queue, Delivery locked)
-      throws SQLException {
+  boolean runLocked(Session session, HandlerQueue queue, Delivery locked) throws SQLException {
     Optional<Delivery> delivery = Optional.of(locked);
     for (int clashes = 0; delivery.isPresent(); clashes++) {
-      Ended ended = runOnce(connection, queue, delivery.get());
+      Ended ended = runOnce(session, queue, delivery.get());
       if (ended != Ended.CLASHED) {
         return ended == Ended.HERE && clashes == 0;
       }
-      connection.rollback();
-      delivery = store.reclaim(connection, locked);
+      session.connection().rollback();
+      delivery = store.reclaim(session.connection(), locked);
       if (delivery.isPresent() && clashes >= MAX_CLASHES) {
-        record(connection, queue, delivery.get(), Settlement.snooze("contention", AFTER_CLASHES));
+        record(session, queue, delivery.get(), Settlement.snooze("contention", AFTER_CLASHES));
         return false;
       }
     }
-    connection.rollback();
+    leave(session, queue, locked);
     return false;
   }
 
@@ -86,19 +93,27 @@ final class SoloRunner {
   }
 
   /** Handle, decide, record. */
-  private Ended runOnce(Connection connection, HandlerQueue queue, Delivery delivery)
+  private Ended runOnce(Session session, HandlerQueue queue, Delivery delivery)
       throws SQLException {
     if (delivery.event().isEmpty()) {
-      return settled(connection, queue, delivery, Settlement.eventGone());
+      return settled(session, queue, delivery, Settlement.eventGone());
+    } else if (session.cancelled(delivery).isPresent()) {
+      return settled(session, queue, delivery, cancelled(session, delivery));
+    } else if (queue.isTooOld(delivery)) {
+      return settled(session, queue, delivery, Settlement.expired());
     }
     Optional<Strikes.Charge> charge = queue.strikes().out(delivery);
     if (charge.isPresent()) {
-      caution.acquit(connection, delivery);
-      return settled(connection, queue, delivery, charged(queue, delivery, charge.get()));
+      caution.acquit(session.connection(), delivery);
+      return settled(session, queue, delivery, charged(queue, delivery, charge.get()));
     }
     long start = System.nanoTime();
-    Savepoint beforeHandler = connection.setSavepoint();
-    Verdict verdict = handle(connection, queue, delivery, beforeHandler);
+    Savepoint beforeHandler = session.connection().setSavepoint();
+    Verdict verdict = handle(session, queue, delivery, beforeHandler);
+    if (session.cancelled(delivery).isPresent()
+        && !(verdict instanceof Verdict.Done || verdict instanceof Verdict.DatabaseGone)) {
+      verdict = new Verdict.Settle(cancelled(session, delivery));
+    }
     if (verdict instanceof Verdict.Done) {
       Duration duration = Duration.ofNanos(System.nanoTime() - start);
       queue.batchSize().succeeded(1, duration);
@@ -112,41 +127,64 @@ final class SoloRunner {
       throw gone.error();
     }
     Settlement settlement = ((Verdict.Settle) verdict).settlement();
-    if (undo(connection, beforeHandler) && record(connection, queue, delivery, settlement)) {
+    if (undo(session, beforeHandler) && record(session, queue, delivery, settlement)) {
       return Ended.HERE;
     }
-    recordAfresh(connection, queue, delivery, settlement);
+    recordAfresh(session, queue, delivery, settlement);
     return Ended.AFRESH;
   }
 
+  private static Settlement cancelled(Session session, Delivery delivery) {
+    return Settlement.cancel(session.cancelled(delivery).orElseThrow());
+  }
+
   private Ended settled(
-      Connection connection, HandlerQueue queue, Delivery delivery, Settlement settlement)
+      Session session, HandlerQueue queue, Delivery delivery, Settlement settlement)
       throws SQLException {
-    return record(connection, queue, delivery, settlement) ? Ended.HERE : Ended.CLASHED;
+    return record(session, queue, delivery, settlement) ? Ended.HERE : Ended.CLASHED;
   }
 
   /** Runs the handler and, when it is done, acknowledges and commits. */
   private Verdict handle(
-      Connection connection, HandlerQueue queue, Delivery delivery, Savepoint beforeHandler) {
+      Session session, HandlerQueue queue, Delivery delivery, Savepoint beforeHandler) {
     int attempt = delivery.attempt() + 1;
-    HandlerCall.Result result =
-        call.handle(connection, queue.definition().work(), List.of(delivery));
+    HandlerCall.Result result = call.handle(session, queue.definition(), List.of(delivery));
     Verdict verdict = Verdict.of(result, attempt, queue.definition().retry());
     if (!(verdict instanceof Verdict.Done)) {
       return verdict;
+    } else if (session.cancelled(delivery).isPresent()) {
+      return new Verdict.Settle(cancelled(session, delivery));
     }
     try {
-      connection.releaseSavepoint(beforeHandler);
-      if (store.acknowledge(connection, workerId, List.of(delivery)) == 1) {
-        connection.commit();
-        return verdict;
-      }
-      return new Verdict.Settle(transactionEnded(queue, attempt));
+      session.connection().releaseSavepoint(beforeHandler);
+      return switch (acknowledger.acknowledge(session, queue, List.of(delivery))) {
+        case COMMITTED -> verdict;
+        case TRANSACTION_ENDED -> spoiled(session, transactionEnded(queue, attempt));
+        case SESSION_CHANGED -> {
+          session.spoil();
+          yield sessionChanged(queue, attempt);
+        }
+      };
     } catch (SQLException e) {
       return isWithoutSavepoint(e)
-          ? new Verdict.Settle(transactionEnded(queue, attempt))
+          ? spoiled(session, transactionEnded(queue, attempt))
           : Verdict.ofError(e, attempt, queue.definition().retry());
     }
+  }
+
+  private static Verdict spoiled(Session session, Settlement settlement) {
+    session.spoil();
+    return new Verdict.Settle(settlement);
+  }
+
+  /** Its effects are rolled back, the session with them. */
+  static Verdict sessionChanged(HandlerQueue queue, int attempt) {
+    return new Verdict.Settle(
+        Verdict.charge(
+            "session_changed",
+            "the handler changed the role, the search path or the mode of the engine's session",
+            attempt,
+            queue.definition().retry()));
   }
 
   /** invalid_savepoint_specification, no_active_sql_transaction: it went with its transaction. */
@@ -170,10 +208,13 @@ final class SoloRunner {
   }
 
   /** Rolls back what the handler did; false when the savepoint is gone with its transaction. */
-  private static boolean undo(Connection connection, Savepoint beforeHandler) {
+  private static boolean undo(Session session, Savepoint beforeHandler) {
+    if (session.isSpoiled()) {
+      return false;
+    }
     try {
-      connection.rollback(beforeHandler);
-      connection.releaseSavepoint(beforeHandler);
+      session.connection().rollback(beforeHandler);
+      session.connection().releaseSavepoint(beforeHandler);
       return true;
     } catch (SQLException e) {
       return false;
@@ -182,31 +223,50 @@ final class SoloRunner {
 
   /** Settles under the lock that is still held. False when it is not held any more. */
   private boolean record(
-      Connection connection, HandlerQueue queue, Delivery delivery, Settlement settlement)
+      Session session, HandlerQueue queue, Delivery delivery, Settlement settlement)
       throws SQLException {
-    if (!store.settle(connection, workerId, delivery, settlement)) {
+    if (!store.settle(session.connection(), workerId, delivery, settlement)) {
       return false;
     }
-    connection.commit();
+    session.connection().commit();
+    if (session.isSuspect()) {
+      // A rollback takes back settings, but neither locks of the session nor prepared statements.
+      session.look(queue.name(), true);
+    }
     tell(queue, delivery, settlement);
     return true;
   }
 
-  /** Settles in a new transaction, if the delivery still is as it was seen. */
+  /**
+   * Settles in a new transaction, if the delivery still is as it was seen; on another connection
+   * where the handler has changed more of this one than a rollback mends.
+   */
   private void recordAfresh(
-      Connection connection, HandlerQueue queue, Delivery seen, Settlement settlement)
+      Session session, HandlerQueue queue, Delivery seen, Settlement settlement)
       throws SQLException {
     try {
-      connection.rollback();
-      Optional<Delivery> locked = store.reclaim(connection, seen);
-      if (locked.isEmpty() || !record(connection, queue, locked.get(), settlement)) {
-        connection.rollback();
+      session.connection().rollback();
+      if (!session.isSpoiled()) {
+        settleAgain(session, queue, seen, settlement);
+        return;
+      }
+      try (Session another = session.another()) {
+        settleAgain(another, queue, seen, settlement);
       }
     } catch (SQLException e) {
       // The session is gone too, as after a timeout of the server's: charged in the end all the
       // same.
       queue.strikes().add(seen);
       throw e;
+    }
+  }
+
+  private void settleAgain(
+      Session session, HandlerQueue queue, Delivery seen, Settlement settlement)
+      throws SQLException {
+    Optional<Delivery> locked = store.reclaim(session.connection(), seen);
+    if (locked.isEmpty() || !record(session, queue, locked.get(), settlement)) {
+      leave(session, queue, seen);
     }
   }
 

@@ -67,6 +67,7 @@ sealed interface Verdict {
     return switch (state) {
       case HELD ->
           threw.error() instanceof InvalidEventException
+                  || threw.error() instanceof EmittedTooMuchException
               ? ofError(threw.error(), attempt, policy)
               : charged("handler_failed", threw.error(), attempt, policy);
       case RECALLED -> new GivenBack();
@@ -99,6 +100,9 @@ sealed interface Verdict {
     if (error instanceof InterruptedException) {
       // The worker stops and the handler obeyed: as if the connection had been taken from it.
       return new DatabaseGone(new SQLException("the worker stops", "57P01", error));
+    }
+    if (error instanceof EmittedTooMuchException) {
+      return charged("emitted_too_much", error, attempt, policy);
     }
     if (error instanceof InvalidEventException) {
       // What it read or emitted breaks a rule, and will the next time too.

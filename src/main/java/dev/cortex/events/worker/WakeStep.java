@@ -201,6 +201,7 @@ final class WakeStep implements Loop.Step {
       if (!hearsSignals) {
         telemetry.record(new EngineEvent.WakeUpUnavailable());
       }
+      workers.sayWhetherPolling(open, workerId, !hearsSignals);
       wakeUp = listening;
       dispatcher.wakeAll();
     }

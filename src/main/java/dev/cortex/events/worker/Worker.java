@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
@@ -38,6 +39,9 @@ import javax.sql.DataSource;
 public final class Worker implements AutoCloseable {
   private static final Duration LAST_WORDS = Duration.ofSeconds(5);
 
+  /** So many times over, slots are replaced whose threads are lost. */
+  private static final int MAX_REPLACEMENTS = 8;
+
   private final WorkerOptions options;
   private final DataSource pool;
   private final WorkerStore workers = new WorkerStore();
@@ -49,8 +53,13 @@ public final class Worker implements AutoCloseable {
   private final Loop overruns;
   private final Loop housekeeping;
   private final Loop schedules;
-  private final List<Slot> slots = new ArrayList<>();
-  private final List<Loop> slotLoops = new ArrayList<>();
+  private final BatchRunner runner;
+  private final LaneRunner lanes;
+
+  /** Those whose threads are lost are followed by others, with numbers of their own. */
+  private final List<Slot> slots = new CopyOnWriteArrayList<>();
+
+  private final List<SlotLoop> slotLoops = new CopyOnWriteArrayList<>();
   private final LeaseKeeper keeper;
   private final List<Loop> leaseLoops = new ArrayList<>();
   private final List<Loop> keeperLoops = new ArrayList<>();
@@ -87,23 +96,25 @@ public final class Worker implements AutoCloseable {
             opening.session(),
             () -> dispatcher.hasTurns() || !keeper.isIdle());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
-    this.overruns = new Loop("overruns", new OverrunStep(slots, telemetry), telemetry);
+    this.overruns =
+        new Loop("overruns", new OverrunStep(slots, this::replace, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
             new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
-    BatchRunner runner =
-        new BatchRunner(pool, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
-    LaneRunner lanes = new LaneRunner(pool, new LaneStore(), horizon, runner);
-    for (short number = 1; number <= options.slots(); number++) {
-      Slot slot = new Slot(number);
-      slots.add(slot);
-      slotLoops.add(new Loop("slot-" + number, () -> takeTurn(runner, lanes, slot), telemetry));
+    Sessions handlers = new Sessions(pool, telemetry);
+    this.runner =
+        new BatchRunner(
+            handlers, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
+    this.lanes = new LaneRunner(handlers, new LaneStore(), horizon, runner);
+    for (int number = 1; number <= options.slots(); number++) {
+      addSlot();
     }
     for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
-      LeasePlace place = new LeasePlace(pool, leases, keeper, dispatcher, telemetry, workerId);
+      LeasePlace place =
+          new LeasePlace(pool, handlers, leases, keeper, dispatcher, telemetry, workerId);
       leaseLoops.add(new Loop("lease-" + number, place, telemetry));
     }
     if (!leased.isEmpty()) {
@@ -155,7 +166,7 @@ public final class Worker implements AutoCloseable {
     telemetry.record(
         new EngineEvent.WorkerStarted(
             workerId, options.name(), handlers.stream().map(HandlerDefinition::name).toList()));
-    slotLoops.forEach(Loop::start);
+    slotLoops.forEach(slotLoop -> slotLoop.loop().start());
     leaseLoops.forEach(Loop::start);
     keeperLoops.forEach(Loop::start);
     wakeLoop.start();
@@ -193,10 +204,40 @@ public final class Worker implements AutoCloseable {
     onClosed.push(action);
   }
 
-  private Duration takeTurn(BatchRunner runner, LaneRunner lanes, Slot slot)
-      throws InterruptedException, SQLException {
+  /** A slot and the thread that works it. */
+  private record SlotLoop(Slot slot, Loop loop) {}
+
+  private Loop addSlot() {
+    Slot slot = new Slot((short) (slots.size() + 1));
+    Loop loop = new Loop("slot-" + slot.number(), () -> takeTurn(slot), telemetry);
+    slots.add(slot);
+    slotLoops.add(new SlotLoop(slot, loop));
+    return loop;
+  }
+
+  /**
+   * Another slot in place of one whose handler does not return: its event is tried again elsewhere,
+   * and charged. Threads cannot be ended, so there is an end to this too.
+   */
+  private void replace(Slot stuck) {
+    slotLoops.stream()
+        .filter(slotLoop -> slotLoop.slot() == stuck)
+        .findFirst()
+        .ifPresent(
+            slotLoop -> {
+              slotLoop.loop().stop();
+              slotLoops.remove(slotLoop);
+            });
+    stuck.turn().ifPresent(dispatcher::done);
+    if (slots.size() < options.slots() * (1 + MAX_REPLACEMENTS) && !isClosed.get()) {
+      addSlot().start();
+    }
+  }
+
+  private Duration takeTurn(Slot slot) throws InterruptedException, SQLException {
     Optional<Dispatcher.Turn> turn = dispatcher.take();
     if (turn.isPresent()) {
+      slot.taken(turn.get());
       try {
         HandlerQueue queue = turn.get().queue();
         Consumer<Dispatcher.Found> onClaim = found -> dispatcher.claimed(turn.get(), found);
@@ -230,7 +271,7 @@ public final class Worker implements AutoCloseable {
     housekeeping.stop();
     overruns.stop();
     dispatcher.stop();
-    slotLoops.forEach(Loop::stop);
+    slotLoops.forEach(slotLoop -> slotLoop.loop().stop());
     leaseLoops.forEach(Loop::stop);
     wakeLoop.stop();
     wakeStep.stop();
@@ -255,14 +296,15 @@ public final class Worker implements AutoCloseable {
     for (Slot slot : slots) {
       slot.running().ifPresent(Slot.Running::abort);
     }
-    slotLoops.forEach(Loop::interrupt);
+    slotLoops.forEach(slotLoop -> slotLoop.loop().interrupt());
     keeper.recall();
   }
 
   private void finishOrGiveBack() {
     long deadline = System.nanoTime() + options.gracePeriod().toNanos();
     boolean haveEnded = true;
-    List<Loop> working = new ArrayList<>(slotLoops);
+    List<Loop> working = new ArrayList<>();
+    slotLoops.forEach(slotLoop -> working.add(slotLoop.loop()));
     working.addAll(leaseLoops);
     for (Loop loop : working) {
       haveEnded &= await(loop, Duration.ofNanos(deadline - System.nanoTime()));

@@ -3,7 +3,6 @@ package dev.cortex.events.worker;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.HandlerDefinition;
-import dev.cortex.events.handler.HandlerDefinition.Leased;
 import dev.cortex.events.handler.Order;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -59,7 +58,15 @@ final class WorkerStore {
       """;
 
   private static final String KEEP_HOUSE =
-      "select vanished, is_cautious, is_moving from cortex.keep_house(?)";
+      "select vanished, is_cautious, is_moving, has_overruns, has_cancel_requests from cortex.keep_house(?)";
+
+  private static final String SAY_WHETHER_POLLING =
+      """
+      update cortex.workers
+         set polls = ?
+       where worker_id = ?
+         and polls <> ?
+      """;
 
   /**
    * Shows what a slot runs; a slot runs one batch at a time. It is to outlive the worker, not the
@@ -67,11 +74,12 @@ final class WorkerStore {
    */
   private static final String SHOW_SLOT =
       """
-      insert into cortex.slots (worker_id, slot, handler_id, events, started_at)
-      select ?, ?, ?, ?, ?
+      insert into cortex.slots (worker_id, slot, handler_id, events, started_at, pid)
+      select ?, ?, ?, ?, ?, ?
         from set_config('synchronous_commit', 'off', true)
           on conflict (worker_id, slot) do update
-         set (handler_id, events, started_at) = (excluded.handler_id, excluded.events, excluded.started_at)
+         set (handler_id, events, started_at, pid)
+             = (excluded.handler_id, excluded.events, excluded.started_at, excluded.pid)
       """;
 
   private static final String CLEAR_SLOT =
@@ -113,6 +121,11 @@ final class WorkerStore {
   private static final String MOVE_HELD =
       "select coalesce(bool_or(moved > 0 or not pass_ended), false) from cortex.move_held()";
 
+  private static final String END_OVERRUNS = "select * from cortex.end_overruns()";
+
+  private static final String SERVE_CANCEL_REQUESTS =
+      "select handler_id, event, generation, reason from cortex.serve_cancel_requests()";
+
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
   /** Makes this start of the process known; the row and the lock become visible together. */
@@ -148,6 +161,16 @@ final class WorkerStore {
     return true;
   }
 
+  /** Says for everybody whether notifications reach this worker. */
+  void sayWhetherPolling(Connection autoCommit, int workerId, boolean polls) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(SAY_WHETHER_POLLING)) {
+      statement.setBoolean(1, polls);
+      statement.setInt(2, workerId);
+      statement.setBoolean(3, polls);
+      statement.executeUpdate();
+    }
+  }
+
   private static boolean proveLife(Connection session, int workerId) throws SQLException {
     try (PreparedStatement statement = session.prepareStatement(PROVE_LIFE)) {
       statement.setInt(1, workerId);
@@ -175,8 +198,15 @@ final class WorkerStore {
    * @param vanished workers that ended without a goodbye; nobody else is told of them
    * @param isCautious whether a process has died of late
    * @param isMoving whether a pause or a resumption of a type still moves deliveries
+   * @param hasOverruns whether something runs for more than twice its time budget
+   * @param hasCancelRequests whether deliveries are to be cancelled that somebody ran
    */
-  record House(List<Integer> vanished, boolean isCautious, boolean isMoving) {}
+  record House(
+      List<Integer> vanished,
+      boolean isCautious,
+      boolean isMoving,
+      boolean hasOverruns,
+      boolean hasCancelRequests) {}
 
   /**
    * Buries workers that have vanished, and looks after everything else that is kept from the side.
@@ -187,7 +217,12 @@ final class WorkerStore {
       try (ResultSet row = statement.executeQuery()) {
         row.next();
         Integer[] vanished = (Integer[]) row.getArray(1).getArray();
-        return new House(List.of(vanished), row.getBoolean(2), row.getBoolean(3));
+        return new House(
+            List.of(vanished),
+            row.getBoolean(2),
+            row.getBoolean(3),
+            row.getBoolean(4),
+            row.getBoolean(5));
       }
     }
   }
@@ -244,6 +279,7 @@ final class WorkerStore {
       statement.setArray(
           4, connection.createArrayOf("bigint", running.numbers().toArray(new Long[0])));
       statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));
+      statement.setObject(6, running.pid().orElse(null), Types.INTEGER);
       statement.executeUpdate();
     }
   }
@@ -307,9 +343,7 @@ final class WorkerStore {
       try (ResultSet row = statement.executeQuery()) {
         row.next();
         short handlerId = row.getShort(1);
-        if (handler.work() instanceof Leased leased) {
-          limitRunning(connection, handlerId, leased.maxRunning());
-        }
+        limitRunning(connection, handlerId, handler.maxRunning());
         return handlerId;
       }
     }
@@ -345,6 +379,41 @@ final class WorkerStore {
         ResultSet row = statement.executeQuery()) {
       row.next();
       return row.getBoolean(1);
+    }
+  }
+
+  /** Ends what runs for more than twice its time budget, anywhere; and whose that was. */
+  List<String> endOverruns(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(END_OVERRUNS);
+        ResultSet rows = statement.executeQuery()) {
+      List<String> handlers = new ArrayList<>();
+      while (rows.next()) {
+        handlers.add(rows.getString(1));
+      }
+      return handlers;
+    }
+  }
+
+  /** A delivery that somebody runs, to be cancelled. */
+  record CancelRequest(short handlerId, long number, short generation, String reason) {
+    boolean isFor(Delivery delivery) {
+      return delivery.handlerId() == handlerId
+          && delivery.number() == number
+          && delivery.generation() == generation;
+    }
+  }
+
+  /** Cancels what is to be and is free by now; the rest is for whoever runs it. */
+  List<CancelRequest> serveCancelRequests(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(SERVE_CANCEL_REQUESTS);
+        ResultSet rows = statement.executeQuery()) {
+      List<CancelRequest> requests = new ArrayList<>();
+      while (rows.next()) {
+        requests.add(
+            new CancelRequest(
+                rows.getShort(1), rows.getLong(2), rows.getShort(3), rows.getString(4)));
+      }
+      return requests;
     }
   }
 

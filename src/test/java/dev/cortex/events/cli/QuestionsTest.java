@@ -47,6 +47,18 @@ class QuestionsTest {
   }
 
   @Test
+  void status_names_a_worker_that_polls() throws Exception {
+    try (var connection = database.connection();
+        var statement = connection.createStatement()) {
+      statement.execute(
+          "insert into cortex.workers (name, version, polls) values ('deaf', 'test', true)");
+      assertThat(answer("status")).contains("worker deaf polls: notifications do not reach it");
+      statement.execute("update cortex.workers set stopped_at = now() where name = 'deaf'");
+      assertThat(answer("status")).doesNotContain("deaf");
+    }
+  }
+
+  @Test
   void status_counts_what_waits_per_handler_and_priority() throws IOException {
     emit("--priority", "high");
     emit("--run-at", "2999-01-01T00:00:00Z", "--priority", "high");

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
+import dev.cortex.events.handler.RetryPolicy;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,6 +37,8 @@ class CommandDirectoryTest {
         time_budget_seconds = 600
         max_attempts = 3
         max_running = 2
+        max_age_seconds = 3600
+        retry_seconds = 5, 60 600
         environment = DATABASE_URL, HOME
         """);
     Files.writeString(directory.resolve(".hidden"), "");
@@ -52,7 +55,12 @@ class CommandDirectoryTest {
     assertThat(scan.retry().maxAttempts()).isEqualTo(3);
     Leased work = (Leased) scan.work();
     assertThat(work.lease()).isEqualTo(Duration.ofSeconds(20));
-    assertThat(work.maxRunning()).hasValue(2);
+    assertThat(scan.maxRunning()).hasValue(2);
+    assertThat(scan.retry().maxAge()).hasValue(Duration.ofHours(1));
+    assertThat(scan.retry().delays())
+        .isEqualTo(
+            new RetryPolicy.Listed(
+                List.of(Duration.ofSeconds(5), Duration.ofMinutes(1), Duration.ofMinutes(10))));
   }
 
   @Test

@@ -293,7 +293,9 @@ class CommandHandlerTest {
   }
 
   private static RetryPolicy quick(int attempts) {
-    return new RetryPolicy(attempts, Duration.ofMillis(1), Duration.ofMillis(5));
+    return RetryPolicy.defaults()
+        .withMaxAttempts(attempts)
+        .withDelays(Duration.ofMillis(1), Duration.ofMillis(5));
   }
 
   /** A script, in which {@code %1$s} stands for the test's directory. */

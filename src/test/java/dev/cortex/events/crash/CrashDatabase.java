@@ -22,7 +22,7 @@ final class CrashDatabase {
 
   private final TestDatabase database;
 
-  private CrashDatabase(TestDatabase database) {
+  CrashDatabase(TestDatabase database) {
     this.database = database;
   }
 
@@ -62,6 +62,13 @@ final class CrashDatabase {
 
   void run(String sql) throws SQLException {
     try (Connection connection = database.connection();
+        Statement statement = connection.createStatement()) {
+      statement.execute(sql);
+    }
+  }
+
+  void runAsSuperuser(String sql) throws SQLException {
+    try (Connection connection = superuser();
         Statement statement = connection.createStatement()) {
       statement.execute(sql);
     }

@@ -9,9 +9,10 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Interleaving 8: an event that kills whoever runs it, and a supervisor that starts them again. */
 @ExtendWith(PostgresExtension.class)
@@ -30,11 +31,11 @@ class KillerEventTest {
   private final List<Process> started = new ArrayList<>();
 
   KillerEventTest(TestDatabase database) throws SQLException {
-    this.database = CrashDatabase.prepare(database);
+    this.database = new CrashDatabase(database);
     this.database.run(
-        "insert into cortex.event_types (type) values ('crash.killer');"
+        "insert into cortex.event_types (type) values ('crash.killer') on conflict do nothing;"
             + " select cortex.register_handler('killed', 'transactional', 3::smallint, '30 s', array['crash.killer']);"
-            + " create table killer_effects (event_id text not null);"
+            + " create table if not exists killer_effects (event_id text not null);"
             + " grant all on killer_effects to cortex_worker");
   }
 
@@ -43,15 +44,20 @@ class KillerEventTest {
     started.forEach(Process::destroyForcibly);
   }
 
-  @Test
-  void interleaving_8_it_ends_in_the_dead_letter_and_costs_its_neighbours_nothing()
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(strings = {"kill", "exit"})
+  void interleaving_8_it_ends_in_the_dead_letter_and_costs_its_neighbours_nothing(String how)
       throws Exception {
+    database.runAsSuperuser(
+        "set session_replication_role = replica; truncate cortex.events, cortex.deliveries,"
+            + " cortex.attempts, cortex.suspects, cortex.slots, cortex.workers, killer_effects");
     database.run(
         """
         insert into cortex.events (type, source, payload)
-        select 'crash.killer', 'test', case when n = 150 then '{"kill": true}'::jsonb else '{}' end
+        select 'crash.killer', 'test', case when n = 150 then '{"%s": true}'::jsonb else '{}' end
           from generate_series(1, 300) n
-        """);
+        """
+            .formatted(how));
 
     int deaths = 0;
     Process worker = start();

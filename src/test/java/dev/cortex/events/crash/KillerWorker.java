@@ -32,6 +32,8 @@ final class KillerWorker {
                   }
                   if (event.payload().text().contains("kill")) {
                     Runtime.getRuntime().halt(EXIT_STATUS);
+                  } else if (event.payload().text().contains("exit")) {
+                    System.exit(EXIT_STATUS);
                   }
                   return Outcome.done();
                 })

@@ -91,7 +91,8 @@ class LanePlansTest {
     LaneTurn turn = store.take(connection, handler, probe()).orElseThrow();
     LaneClaim claim = store.claim(connection, handler, turn, BATCH);
     if (!claim.deliveries().isEmpty()) {
-      deliveries.acknowledge(connection, 1, claim.deliveries());
+      deliveries.acknowledge(
+          connection, 1, claim.deliveries(), new SessionStore().state(connection));
     }
     connection.commit();
     lanes.committed(turn, claim, Duration.ofNanos(1), System.nanoTime());

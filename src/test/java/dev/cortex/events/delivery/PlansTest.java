@@ -93,8 +93,9 @@ class PlansTest {
     long now = System.nanoTime();
     for (int finished = 0; finished < DEAD_ROWS; ) {
       ahead = ahead(marks, now);
-      List<Delivery> claimed = store.claim(connection, handler, ahead, 1_000);
-      finished += store.acknowledge(connection, WORKER, claimed);
+      List<Delivery> claimed = store.claim(connection, handler, ahead, 1_000).deliveries();
+      finished +=
+          store.acknowledge(connection, WORKER, claimed, new SessionStore().state(connection));
       connection.commit();
       marks.committed(ahead, claimed, true, Duration.ofNanos(1), now);
     }
@@ -157,7 +158,10 @@ class PlansTest {
         plansOf(
             connection -> {
               List<Delivery> claimed = claim(connection);
-              assertThat(store.acknowledge(connection, WORKER, claimed)).isEqualTo(BATCH);
+              assertThat(
+                      store.acknowledge(
+                          connection, WORKER, claimed, new SessionStore().state(connection)))
+                  .isEqualTo(BATCH);
               connection.rollback();
             },
             "with acknowledged as");
@@ -328,7 +332,7 @@ class PlansTest {
   }
 
   private List<Delivery> claim(Connection connection) throws SQLException {
-    List<Delivery> claimed = store.claim(connection, handler, ahead, BATCH);
+    List<Delivery> claimed = store.claim(connection, handler, ahead, BATCH).deliveries();
     assertThat(claimed).hasSize(BATCH);
     return claimed;
   }

@@ -124,6 +124,11 @@ class LearnedPatternsTest {
     }
 
     @Override
+    public boolean isLost(Event event) {
+      return false;
+    }
+
+    @Override
     public int attempt(Event event) {
       return 1;
     }

@@ -12,7 +12,9 @@ class RetryPolicyTest {
   private static final double NO_JITTER = 0.5;
 
   private final RetryPolicy policy =
-      new RetryPolicy(5, Duration.ofSeconds(1), Duration.ofSeconds(10));
+      RetryPolicy.defaults()
+          .withMaxAttempts(5)
+          .withDelays(Duration.ofSeconds(1), Duration.ofSeconds(10));
 
   @Test
   void the_delay_doubles_up_to_the_longest() {
@@ -31,9 +33,36 @@ class RetryPolicyTest {
   @Test
   void a_thousand_failures_do_not_overflow() {
     assertThat(
-            new RetryPolicy(1000, Duration.ofHours(1), Duration.ofDays(3650))
+            RetryPolicy.defaults()
+                .withDelays(Duration.ofHours(1), Duration.ofDays(3650))
                 .delayAfter(1000, NO_JITTER))
         .isEqualTo(Duration.ofDays(3650));
+  }
+
+  @Test
+  void a_fixed_delay_is_the_same_every_time() {
+    RetryPolicy fixed = policy.withFixedDelay(Duration.ofMinutes(1));
+    assertThat(IntStream.of(1, 2, 500).mapToObj(failed -> fixed.delayAfter(failed, 0)))
+        .containsOnly(Duration.ofMinutes(1));
+  }
+
+  @Test
+  void the_last_delay_of_a_list_counts_for_all_later_attempts() {
+    RetryPolicy listed = policy.withDelayList(Duration.ofSeconds(5), Duration.ofMinutes(1));
+    assertThat(IntStream.of(1, 2, 3, 500).mapToObj(failed -> listed.delayAfter(failed, 0)))
+        .containsExactly(
+            Duration.ofSeconds(5),
+            Duration.ofMinutes(1),
+            Duration.ofMinutes(1),
+            Duration.ofMinutes(1));
+  }
+
+  @Test
+  void an_event_is_too_old_beyond_the_maximum_age() {
+    RetryPolicy young = policy.withMaxAge(Duration.ofHours(1));
+    assertThat(young.isTooOld(Duration.ofHours(1))).isFalse();
+    assertThat(young.isTooOld(Duration.ofHours(1).plusMillis(1))).isTrue();
+    assertThat(policy.isTooOld(Duration.ofDays(3650))).as("any age").isFalse();
   }
 
   @Test
@@ -66,6 +95,18 @@ class RetryPolicyTest {
     refused(
         () -> policy.withDelays(Duration.ofSeconds(2), Duration.ofDays(3651)),
         "longestDelay must be at most 3650 days, was PT87624H");
+    refused(
+        () -> policy.withFixedDelay(Duration.ofSeconds(-1)),
+        "fixedDelay must be at least a millisecond, was PT-1S");
+    refused(() -> policy.withDelayList(), "delayList must have a delay, was empty");
+    refused(
+        () -> policy.withDelayList(Duration.ofSeconds(1), Duration.ZERO),
+        "delayList must be at least a millisecond, was PT0S");
+    refused(
+        () -> policy.withMaxAge(Duration.ZERO), "maxAge must be 1 second to 3650 days, was PT0S");
+    refused(
+        () -> policy.withMaxAge(Duration.ofDays(3651)),
+        "maxAge must be 1 second to 3650 days, was PT87624H");
   }
 
   private static void refused(Runnable call, String message) {

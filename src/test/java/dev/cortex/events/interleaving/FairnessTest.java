@@ -21,6 +21,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** What one backlog may do to the others. */
 @ExtendWith(PostgresExtension.class)
@@ -77,6 +79,45 @@ class FairnessTest {
 
       assertThat(handledBefore.get(TestEngine.PATIENCE.toSeconds(), TimeUnit.SECONDS))
           .isLessThan(backlog);
+    }
+  }
+
+  /** Of ten claims that urgent events fill, one begins lower down. */
+  @ParameterizedTest
+  @EnumSource(
+      value = Priority.class,
+      names = {"HIGH", "MEDIUM", "LOW"})
+  void an_event_of_a_lower_priority_does_not_wait_for_the_end_of_the_critical_ones(Priority lower)
+      throws Exception {
+    int backlog = 20_000;
+    engine.subscribe("endless", TYPE + ".endless");
+    engine.run(
+        "insert into cortex.events (type, source, priority)"
+            + " select ?, 'test', 'critical' from generate_series(1, ?)",
+        TYPE + ".endless",
+        backlog);
+    engine.emit(EventDraft.of(TYPE + ".endless", "test").withPriority(lower));
+    AtomicInteger urgent = new AtomicInteger();
+    CompletableFuture<Integer> handledBefore = new CompletableFuture<>();
+    try (CortexEvents cortex = engine.connect()) {
+      cortex.work(
+          List.of(
+              HandlerDefinition.oneByOne(
+                      "endless",
+                      (event, context) -> {
+                        if (event.priority() == lower) {
+                          handledBefore.complete(urgent.get());
+                        } else {
+                          urgent.incrementAndGet();
+                        }
+                        return Outcome.done();
+                      })
+                  .on(TYPE + ".endless")
+                  .withMaxBatch(20)),
+          WorkerOptions.defaults().withSlots(1));
+
+      assertThat(handledBefore.get(TestEngine.PATIENCE.toSeconds(), TimeUnit.SECONDS))
+          .isBetween(1, backlog - 1);
     }
   }
 

@@ -8,6 +8,7 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.delivery.LowWaterMarks;
+import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.telemetry.EngineEvent;
 import java.sql.Connection;
@@ -69,9 +70,10 @@ class LateRowsTest {
   private List<Delivery> claim(Connection worker, short handler, LowWaterMarks marks, long now)
       throws SQLException {
     ClaimWindow window = marks.next(now);
-    List<Delivery> claimed = engine.store().claim(worker, handler, window, BATCH);
+    List<Delivery> claimed = engine.store().claim(worker, handler, window, BATCH).deliveries();
     if (!claimed.isEmpty()) {
-      assertThat(engine.store().acknowledge(worker, 1, claimed)).isEqualTo(claimed.size());
+      assertThat(engine.store().acknowledge(worker, 1, claimed, new SessionStore().state(worker)))
+          .isEqualTo(claimed.size());
     }
     worker.commit();
     marks.committed(window, claimed, claimed.size() == BATCH, Duration.ofNanos(1), now);

@@ -7,6 +7,7 @@ import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.delivery.Delivery;
+import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.delivery.Settlement;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Outcome;
@@ -52,7 +53,8 @@ class SettledDeliveriesTest {
       putAnotherWhereItLay(stale);
 
       assertThat(engine.claim(a, handler, 10)).singleElement().isNotEqualTo(stale);
-      assertThat(engine.store().acknowledge(a, WORKER, List.of(stale))).isZero();
+      assertThat(engine.store().acknowledge(a, WORKER, List.of(stale), new SessionStore().state(a)))
+          .isZero();
       assertThat(engine.store().settle(a, WORKER, stale, retry())).isFalse();
       assertThat(engine.store().settle(a, WORKER, stale, Settlement.cancel("test"))).isFalse();
       a.commit();
@@ -63,7 +65,12 @@ class SettledDeliveriesTest {
 
   private void finish(short handler) throws SQLException {
     try (Connection b = engine.begin()) {
-      assertThat(engine.store().acknowledge(b, WORKER, engine.claim(b, handler, 10))).isEqualTo(1);
+      assertThat(
+              engine
+                  .store()
+                  .acknowledge(
+                      b, WORKER, engine.claim(b, handler, 10), new SessionStore().state(b)))
+          .isEqualTo(1);
       b.commit();
     }
   }
@@ -142,7 +149,8 @@ class SettledDeliveriesTest {
       List<Delivery> taken = engine.claim(other, handler, 10);
       assertThat(taken).hasSize(1);
       TestEngine.run(other, "insert into effects values ('other', 'one')");
-      assertThat(engine.store().acknowledge(other, WORKER, taken)).isEqualTo(1);
+      assertThat(engine.store().acknowledge(other, WORKER, taken, new SessionStore().state(other)))
+          .isEqualTo(1);
       other.commit();
       othersAreDone.countDown();
       engine.awaitNumber(2, "select count(*) from cortex.attempts where outcome = 'done'");
@@ -182,7 +190,8 @@ class SettledDeliveriesTest {
       List<Delivery> first = engine.claim(a, handler, 1);
       List<Delivery> second = engine.claim(b, handler, 1);
       assertThat(first.get(0).number()).isEqualTo(second.get(0).number());
-      assertThat(engine.store().acknowledge(a, WORKER, first)).isEqualTo(1);
+      assertThat(engine.store().acknowledge(a, WORKER, first, new SessionStore().state(a)))
+          .isEqualTo(1);
       a.commit();
       assertThat(engine.store().settle(b, WORKER, second.get(0), retry())).isTrue();
       b.commit();

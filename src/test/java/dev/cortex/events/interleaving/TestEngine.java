@@ -52,7 +52,8 @@ final class TestEngine {
         set session_replication_role = replica;
         truncate cortex.events, cortex.deliveries, cortex.attempts, cortex.dedupe_keys, cortex.workers,
                  cortex.slots, cortex.handlers, cortex.subscriptions, cortex.routes, cortex.held_types,
-                 cortex.lanes, cortex.blocked_keys;
+                 cortex.lanes, cortex.blocked_keys, cortex.handler_places,
+                 cortex.cancel_requests;
         create table if not exists effects (handler text, event_id text, attempt int, generation int);
         grant all on effects to public;
         truncate effects""");
@@ -157,7 +158,7 @@ final class TestEngine {
   }
 
   List<Delivery> claim(Connection transaction, short handlerId, int limit) throws SQLException {
-    return store.claim(transaction, handlerId, ClaimWindow.everything(), limit);
+    return store.claim(transaction, handlerId, ClaimWindow.everything(), limit).deliveries();
   }
 
   void run(String sql, Object... arguments) throws SQLException {

@@ -8,6 +8,7 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.DueHandler;
 import dev.cortex.events.delivery.LowWaterMarks;
+import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.delivery.WakeUp;
 import dev.cortex.events.delivery.WakeUp.Rest;
 import dev.cortex.events.delivery.WakeUp.Signal;
@@ -61,7 +62,9 @@ class WakeUpTest {
 
       assertThat(wakeUp.tryToRest()).isEqualTo(Rest.HOLDING);
       ClaimWindow ahead = marks.next(System.nanoTime());
-      assertThat(engine.store().claim(worker, handler, ahead, 10)).as("from the mark").isEmpty();
+      assertThat(engine.store().claim(worker, handler, ahead, 10).deliveries())
+          .as("from the mark")
+          .isEmpty();
       worker.rollback();
       assertThat(engine.store().dueHandlers(session, List.of(handler)))
           .singleElement()
@@ -77,8 +80,9 @@ class WakeUpTest {
   private void handleAll(Connection worker, short handler, LowWaterMarks marks)
       throws SQLException {
     ClaimWindow window = marks.next(System.nanoTime());
-    var claimed = engine.store().claim(worker, handler, window, 10);
-    assertThat(engine.store().acknowledge(worker, 1, claimed)).isEqualTo(claimed.size());
+    var claimed = engine.store().claim(worker, handler, window, 10).deliveries();
+    assertThat(engine.store().acknowledge(worker, 1, claimed, new SessionStore().state(worker)))
+        .isEqualTo(claimed.size());
     worker.commit();
     marks.committed(window, claimed, false, Duration.ZERO, System.nanoTime());
   }

@@ -7,6 +7,7 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.delivery.DeliveryStore;
+import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.delivery.Settlement;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.event.Priority;
@@ -221,7 +222,7 @@ class DeliveryStatesTest {
 
     /** Claims it and shows that, as a batch does that runs for a while. */
     private void hold(Connection worker) throws SQLException {
-      seen = store.claim(worker, handlerId, ClaimWindow.everything(), 10).get(0);
+      seen = store.claim(worker, handlerId, ClaimWindow.everything(), 10).deliveries().get(0);
       queue.run(
           "insert into cortex.slots values (?, 1, ?, array[?], clock_timestamp())",
           WORKER,
@@ -254,7 +255,7 @@ class DeliveryStatesTest {
     }
 
     String claim() throws SQLException {
-      if (store.claim(other, handlerId, ClaimWindow.everything(), 10).isEmpty()) {
+      if (store.claim(other, handlerId, ClaimWindow.everything(), 10).deliveries().isEmpty()) {
         other.rollback();
         return "nothing";
       }
@@ -264,7 +265,8 @@ class DeliveryStatesTest {
     }
 
     private String acknowledge() throws SQLException {
-      int acknowledged = store.acknowledge(holder, WORKER, List.of(seen));
+      int acknowledged =
+          store.acknowledge(holder, WORKER, List.of(seen), new SessionStore().state(holder));
       endOfBatch(holder);
       return acknowledged == 1 ? "acknowledged" : "refused";
     }

@@ -30,7 +30,7 @@ class GuardedConnectionTest {
   GuardedConnectionTest(TestDatabase database) throws SQLException {
     this.database = database;
     this.real = database.connection();
-    this.guard = new GuardedConnection(real);
+    this.guard = new GuardedConnection(real, hint -> {});
   }
 
   /** A call of a connection that may fail. */
@@ -43,7 +43,7 @@ class GuardedConnectionTest {
     real.close();
     real = database.connection();
     real.setAutoCommit(false);
-    guard = new GuardedConnection(real);
+    guard = new GuardedConnection(real, hint -> {});
   }
 
   @AfterEach
@@ -61,6 +61,7 @@ class GuardedConnectionTest {
         "setReadOnly", connection -> connection.setReadOnly(true),
         "setTransactionIsolation",
             connection -> connection.setTransactionIsolation(Connection.TRANSACTION_SERIALIZABLE),
+        "setSchema", connection -> connection.setSchema("public"),
         "setNetworkTimeout", connection -> connection.setNetworkTimeout(Runnable::run, 1))
         .entrySet()
         .stream();
@@ -93,6 +94,29 @@ class GuardedConnectionTest {
       row.next();
       assertThat(row.getString(1)).isNull();
     }
+  }
+
+  @Test
+  void a_statement_leads_back_to_the_guarded_connection() throws SQLException {
+    try (Statement statement = guard.connection().createStatement()) {
+      assertThatThrownBy(() -> statement.getConnection().close())
+          .hasMessageContaining("a handler may not call close");
+    }
+    try (Statement statement = guard.connection().prepareStatement("select 1")) {
+      assertThatThrownBy(() -> statement.getConnection().commit())
+          .hasMessageContaining("a handler may not call commit");
+    }
+    assertThat(real.isClosed()).isFalse();
+  }
+
+  @Test
+  void a_statement_that_was_kept_does_not_work_once_the_handler_has_returned() throws SQLException {
+    Statement kept = guard.connection().createStatement();
+    guard.revoke();
+
+    assertThatThrownBy(() -> kept.execute("select 1"))
+        .isInstanceOf(SQLException.class)
+        .hasMessageContaining("the handler has returned");
   }
 
   @Test

@@ -19,6 +19,12 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -37,6 +43,10 @@ class MisbehaviourTest {
   @BeforeEach
   void a_type() throws SQLException {
     run("insert into cortex.event_types (type) values ('" + TYPE + "') on conflict do nothing");
+    run(
+        "insert into cortex.event_types (type) values ('"
+            + TYPE
+            + ".flood') on conflict do nothing");
   }
 
   @Test
@@ -59,7 +69,7 @@ class MisbehaviourTest {
                 (event, context) -> {
                   throw new InterruptedException("not the engine's");
                 }))
-        .containsOnly("dead");
+        .containsOnly("dead database_gone");
   }
 
   @Test
@@ -68,7 +78,7 @@ class MisbehaviourTest {
             outcomes(
                 "speechless",
                 (event, context) -> Outcome.retry(new NullPointerException().getMessage())))
-        .containsOnly("dead");
+        .containsOnly("dead handler_retry");
   }
 
   @Test
@@ -76,7 +86,7 @@ class MisbehaviourTest {
     assertThat(
             outcomes(
                 "eternal", (event, context) -> Outcome.snooze(Duration.ofSeconds(Long.MAX_VALUE))))
-        .containsOnly("dead");
+        .containsOnly("dead handler_failed");
   }
 
   @Test
@@ -87,7 +97,118 @@ class MisbehaviourTest {
                 (event, context) -> {
                   throw new IndescribableException();
                 }))
-        .containsOnly("dead");
+        .containsOnly("dead handler_failed");
+  }
+
+  @Test
+  void an_error_fails_the_attempt_and_no_slot() throws Exception {
+    assertThat(
+            outcomes(
+                "erroneous",
+                (event, context) -> {
+                  throw new AssertionError("thrown as an error");
+                }))
+        .containsOnly("dead handler_failed");
+  }
+
+  @Test
+  void a_stack_that_overflows_fails_the_attempt_and_no_slot() throws Exception {
+    assertThat(outcomes("overflowing", (event, context) -> dig(1)))
+        .containsOnly("dead handler_failed");
+  }
+
+  private static Outcome dig(int depth) {
+    return depth == 0 ? Outcome.done() : dig(depth + 1);
+  }
+
+  @Test
+  void a_handler_that_emits_without_end_is_stopped_and_nothing_of_it_persists() throws Exception {
+    assertThat(
+            outcomes(
+                "flooding",
+                (event, context) -> {
+                  while (true) {
+                    context.emit(EventDraft.of(TYPE + ".flood", "test"));
+                  }
+                },
+                definition -> definition.withMaxEmitted(1_000)))
+        .containsOnly("dead emitted_too_much");
+    assertThat(texts("select count(*) from cortex.events where type = '" + TYPE + ".flood'"))
+        .containsExactly("0");
+  }
+
+  @Test
+  void a_handler_that_goes_on_after_it_has_emitted_too_much_is_charged_all_the_same()
+      throws Exception {
+    assertThat(
+            outcomes(
+                "overlooking",
+                (event, context) -> {
+                  for (int i = 0; i < 20; i++) {
+                    try {
+                      context.emit(EventDraft.of(TYPE + ".flood", "test"));
+                    } catch (IllegalStateException e) {
+                      // overlooked
+                    }
+                  }
+                  return Outcome.done();
+                },
+                definition -> definition.withMaxEmitted(10)))
+        .containsOnly("dead emitted_too_much");
+  }
+
+  @Test
+  void a_statement_that_another_thread_has_kept_does_not_reach_the_next_handler() throws Exception {
+    BlockingQueue<Statement> kept = new ArrayBlockingQueue<>(3);
+    assertThat(
+            outcomes(
+                "keeping",
+                (event, context) -> {
+                  kept.add(context.connection().createStatement());
+                  return Outcome.done();
+                }))
+        .containsOnly("done");
+    FutureTask<Integer> refused =
+        new FutureTask<>(
+            () -> {
+              int count = 0;
+              for (Statement statement : kept) {
+                try {
+                  statement.execute("select 1");
+                } catch (SQLException e) {
+                  count++;
+                }
+              }
+              return count;
+            });
+    new Thread(refused).start();
+    assertThat(refused.get()).isEqualTo(3);
+  }
+
+  /** The worker has one slot, and the thread is lost for good. */
+  @Test
+  void a_handler_that_never_returns_costs_its_thread_but_neither_the_event_nor_the_slot()
+      throws Exception {
+    AtomicBoolean isOver = new AtomicBoolean();
+    AtomicInteger lost = new AtomicInteger();
+    try {
+      assertThat(
+              outcomes(
+                  "endless",
+                  (event, context) -> {
+                    if (lost.compareAndSet(0, 1)) {
+                      while (!isOver.get()) {
+                        Thread.onSpinWait();
+                        Thread.interrupted();
+                      }
+                    }
+                    return Outcome.done();
+                  },
+                  definition -> definition.withMaxBatch(1).withTimeBudget(Duration.ofMillis(200))))
+          .containsOnly("done", "dead time_budget");
+    } finally {
+      isOver.set(true);
+    }
   }
 
   private static final class IndescribableException extends Exception {
@@ -101,16 +222,22 @@ class MisbehaviourTest {
 
   /** How three events end, one attempt each, with a worker of one slot. */
   private List<String> outcomes(String name, EventHandler work) throws Exception {
+    return outcomes(name, work, definition -> definition);
+  }
+
+  private List<String> outcomes(
+      String name, EventHandler work, UnaryOperator<HandlerDefinition> change) throws Exception {
     HandlerDefinition handler =
-        HandlerDefinition.oneByOne(name, work)
-            .on(TYPE)
-            .withRetry(RetryPolicy.defaults().withMaxAttempts(1));
+        change.apply(
+            HandlerDefinition.oneByOne(name, work)
+                .on(TYPE)
+                .withRetry(RetryPolicy.defaults().withMaxAttempts(1)));
     try (Worker worker =
         Worker.start(
             database.dataSource(),
             database.dataSource(),
             List.of(handler),
-            WorkerOptions.defaults().withSlots(1),
+            WorkerOptions.defaults().withSlots(1).withGracePeriod(Duration.ofSeconds(1)),
             Telemetry.silent())) {
       assertThat(worker.workerId()).isPositive();
       for (int i = 0; i < 3; i++) {
@@ -126,19 +253,23 @@ class MisbehaviourTest {
   }
 
   private List<String> ended(String handler) throws SQLException {
-    List<String> outcomes = new ArrayList<>();
+    return texts(
+        "select concat_ws(' ', outcome, reason) from cortex.attempts"
+            + " join cortex.handlers using (handler_id) where name = '"
+            + handler
+            + "'");
+  }
+
+  private List<String> texts(String sql) throws SQLException {
+    List<String> texts = new ArrayList<>();
     try (Connection connection = database.connection();
         Statement statement = connection.createStatement();
-        ResultSet row =
-            statement.executeQuery(
-                "select outcome from cortex.attempts join cortex.handlers using (handler_id) where name = '"
-                    + handler
-                    + "'")) {
+        ResultSet row = statement.executeQuery(sql)) {
       while (row.next()) {
-        outcomes.add(row.getString(1));
+        texts.add(row.getString(1));
       }
     }
-    return outcomes;
+    return texts;
   }
 
   private void run(String sql) throws SQLException {

@@ -17,7 +17,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** What becomes of a delivery, by its outcome or by SQLSTATE. */
 class VerdictTest {
   private static final RetryPolicy POLICY =
-      new RetryPolicy(3, Duration.ofSeconds(8), Duration.ofSeconds(32));
+      RetryPolicy.defaults()
+          .withMaxAttempts(3)
+          .withDelays(Duration.ofSeconds(8), Duration.ofSeconds(32));
 
   @Test
   void done_is_done() {

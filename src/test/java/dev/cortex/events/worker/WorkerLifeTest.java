@@ -12,6 +12,7 @@ import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import dev.cortex.events.telemetry.EngineEvent;
 import dev.cortex.events.telemetry.Telemetry;
+import java.lang.reflect.Proxy;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -20,6 +21,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.function.UnaryOperator;
+import javax.sql.DataSource;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -165,6 +168,64 @@ class WorkerLifeTest {
                     + " where name = 'foreign' and outcome = 'dead' and reason = 'handler_failed'"))
         .isEqualTo(3);
     assertThat(told).noneMatch(event -> event instanceof EngineEvent.DatabaseLost);
+  }
+
+  /** As behind a pooler that shares sessions, where LISTEN reaches some session or other. */
+  @Test
+  void a_worker_that_no_notification_reaches_polls_and_says_so() throws Exception {
+    try (Worker worker =
+        Worker.start(
+            database.dataSource(),
+            deaf(database.dataSource()),
+            List.of(handler("deaf")),
+            WorkerOptions.defaults().withName("deaf"),
+            Telemetry.silent())) {
+      await()
+          .atMost(Duration.ofSeconds(60))
+          .until(
+              () ->
+                  number(
+                          "select count(*) from cortex.workers where polls and worker_id = "
+                              + worker.workerId())
+                      == 1);
+      emit(3);
+      assertThat(worker.awaitDrained(PATIENCE)).isTrue();
+    }
+    assertThat(done("deaf")).isEqualTo(3);
+  }
+
+  private static DataSource deaf(DataSource source) {
+    return proxy(
+        DataSource.class,
+        source,
+        connection ->
+            proxy(
+                Connection.class,
+                connection,
+                statement -> proxy(Statement.class, statement, UnaryOperator.identity(), "listen"),
+                "nothing"),
+        "nothing");
+  }
+
+  /**
+   * The same, but that it does nothing with such an argument, and that what it makes is changed.
+   */
+  private static <T> T proxy(
+      Class<T> type, Object target, UnaryOperator<Object> change, String ignored) {
+    return type.cast(
+        Proxy.newProxyInstance(
+            WorkerLifeTest.class.getClassLoader(),
+            new Class<?>[] {type},
+            (proxy, method, arguments) -> {
+              if (arguments != null && String.valueOf(arguments[0]).startsWith(ignored)) {
+                return false;
+              }
+              Object result = method.invoke(target, arguments);
+              boolean isChanged =
+                  method.getName().equals("getConnection")
+                      || method.getName().equals("createStatement");
+              return isChanged ? change.apply(result) : result;
+            }));
   }
 
   @Test
