@@ -64,8 +64,8 @@ class CancelledRunsTest {
       engine.awaitNumber(5, "select count(*) from cortex.attempts");
       engine.awaitNumber(0, "select count(*) from cortex.cancel_requests");
     }
-    assertThat(engine.rows(TestEngine.ATTEMPTS, HANDLER))
-        .containsExactly("0 done 1", "1 done 1", "2 cancel 1 cancelled", "3 done 1", "4 done 1");
+    assertThat(attempts())
+        .containsExactly("0 done 1", "1 done 1", "2 cancelled", "3 done 1", "4 done 1");
     assertThat(engine.text("select error from cortex.attempts where outcome = 'cancel'"))
         .isEqualTo("a test");
     assertThat(engine.rows("select event_id from effects")).hasSize(4).doesNotContain(ids.get(2));
@@ -93,8 +93,7 @@ class CancelledRunsTest {
       assertThat(cancel(ids.get(1))).isEqualTo("running");
       engine.awaitNumber(3, "select count(*) from cortex.attempts");
     }
-    assertThat(engine.rows(TestEngine.ATTEMPTS, HANDLER))
-        .containsExactly("0 done 1", "1 cancel 1 cancelled", "2 done 1");
+    assertThat(attempts()).containsExactly("0 done 1", "1 cancelled", "2 done 1");
   }
 
   @Test
@@ -131,6 +130,13 @@ class CancelledRunsTest {
     }
     assertThat(engine.rows(TestEngine.ATTEMPTS, HANDLER)).containsExactly("0 cancel 0 cancelled");
     assertThat(engine.number("select count(*) from cortex.deliveries")).isZero();
+  }
+
+  /** Attempt 1: by the worker that ran it; 0: by whoever found it free, between two runs of it. */
+  private List<String> attempts() throws SQLException {
+    return engine.rows(TestEngine.ATTEMPTS, HANDLER).stream()
+        .map(attempt -> attempt.replaceFirst("cancel [01] ", ""))
+        .toList();
   }
 
   private String cancel(String eventId) throws SQLException {
