@@ -4,7 +4,12 @@ import dev.cortex.events.event.Event;
 import dev.cortex.events.event.EventDraft;
 import java.sql.Connection;
 
-/** What a batch handler has beside its events. Valid until it returns; confined to its thread. */
+/**
+ * What a batch handler has beside its events. Valid until it returns; confined to its thread.
+ *
+ * <p>A batch may hold an event twice, as its delivery and as a replay of it: two objects that are
+ * equal, and told apart by being handed back here as they are.
+ */
 public interface BatchContext {
 
   /**
@@ -24,4 +29,7 @@ public interface BatchContext {
 
   /** Which attempt this is for one of the handled events, from 1. */
   int attempt(Event event);
+
+  /** 0 for the original delivery of one of the handled events, n for its n-th replay. */
+  int generation(Event event);
 }

@@ -16,6 +16,7 @@ import dev.cortex.events.outbox.Outbox;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -130,7 +131,7 @@ final class HandlerCall {
     }
     if (work instanceof Batch batch) {
       List<Event> events = deliveries.stream().map(HandlerCall::event).toList();
-      batch.handler().handle(events, new BatchCall(guarded, attempts(deliveries)));
+      batch.handler().handle(events, new BatchCall(guarded, deliveries));
       return DONE;
     }
     OneByOne oneByOne = (OneByOne) work;
@@ -146,14 +147,6 @@ final class HandlerCall {
 
   private static Event event(Delivery delivery) {
     return delivery.event().orElseThrow();
-  }
-
-  private static Map<String, Integer> attempts(List<Delivery> deliveries) {
-    Map<String, Integer> attempts = new HashMap<>();
-    for (Delivery delivery : deliveries) {
-      attempts.put(event(delivery).id(), delivery.attempt() + 1);
-    }
-    return attempts;
   }
 
   private final class SingleCall implements HandlerContext {
@@ -188,11 +181,17 @@ final class HandlerCall {
 
   private final class BatchCall implements BatchContext {
     private final Connection connection;
-    private final Map<String, Integer> attempts;
+    private final Map<String, Delivery> byId = new HashMap<>();
 
-    BatchCall(Connection connection, Map<String, Integer> attempts) {
+    /** An event and its replay are equal, and two objects. */
+    private final IdentityHashMap<Event, Delivery> byObject = new IdentityHashMap<>();
+
+    BatchCall(Connection connection, List<Delivery> deliveries) {
       this.connection = connection;
-      this.attempts = attempts;
+      for (Delivery delivery : deliveries) {
+        byId.putIfAbsent(event(delivery).id(), delivery);
+        byObject.put(event(delivery), delivery);
+      }
     }
 
     @Override
@@ -207,11 +206,20 @@ final class HandlerCall {
 
     @Override
     public int attempt(Event event) {
-      Integer attempt = attempts.get(event.id());
-      if (attempt == null) {
+      return delivery(event).attempt() + 1;
+    }
+
+    @Override
+    public int generation(Event event) {
+      return delivery(event).generation();
+    }
+
+    private Delivery delivery(Event event) {
+      Delivery delivery = byObject.getOrDefault(event, byId.get(event.id()));
+      if (delivery == null) {
         throw new IllegalArgumentException("event must be one of this batch, was " + event.id());
       }
-      return attempt;
+      return delivery;
     }
   }
 }

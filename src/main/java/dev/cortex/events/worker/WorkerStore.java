@@ -113,6 +113,15 @@ final class WorkerStore {
   private static final String MOVE_HELD =
       "select coalesce(bool_or(moved > 0 or not pass_ended), false) from cortex.move_held()";
 
+  /** One bounded step of every back-fill, and of every handler that is retiring. */
+  private static final String BACKFILL_AND_RETIRE =
+      """
+      select b.has_more or r.has_more
+        from (select coalesce(bool_or(s.has_more), false) as has_more from cortex.step_backfills() s) b,
+             (select coalesce(bool_or(s.cancelled > 0), false) as has_more
+                from cortex.step_retirements() s) r
+      """;
+
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
   /** Makes this start of the process known; the row and the lock become visible together. */
@@ -342,6 +351,15 @@ final class WorkerStore {
   /** Goes on with pauses and resumptions of types; true when it is worth to go on at once. */
   boolean moveHeld(Connection autoCommit) throws SQLException {
     try (PreparedStatement statement = autoCommit.prepareStatement(MOVE_HELD);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return row.getBoolean(1);
+    }
+  }
+
+  /** Goes on with back-fills and retirements; true when it is worth to go on soon. */
+  boolean backfillAndRetire(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(BACKFILL_AND_RETIRE);
         ResultSet row = statement.executeQuery()) {
       row.next();
       return row.getBoolean(1);

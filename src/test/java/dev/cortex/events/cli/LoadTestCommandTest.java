@@ -64,7 +64,9 @@ class LoadTestCommandTest {
             number(
                 "select count(distinct source) from cortex.events where source like 'load-test-%-worker-%'"))
         .isEqualTo(12);
-    assertThat(number("select count(*) from cortex.events where type = 'task.created' and source like 'load-test-%'"))
+    assertThat(
+            number(
+                "select count(*) from cortex.events where type = 'task.created' and source like 'load-test-%'"))
         .isBetween(24L, 48L);
     assertThat(number("select count(*) from fleet.task_outcomes"))
         .isEqualTo(
