@@ -55,6 +55,8 @@ broken (invariant, sample) as (
     join cortex.events e on e.id = d.event and e.received_at = d.event_at
     join cortex.event_types t on t.type = e.type
    where not exists (select from route r where (r.type, r.handler_id) = (e.type, d.handler_id))
+     -- Who retires has no subscription any more.
+     and not exists (select from cortex.handlers h where h.handler_id = d.handler_id and h.retiring is not null)
   union all
   select 'I07 a delivery is there twice', d.handler_id || ' ' || d.event
     from cortex.deliveries d

@@ -39,8 +39,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Thread-safe. Connecting needs no database to be there; what needs one waits for it or says so.
  */
 public final class CortexEvents implements AutoCloseable {
-  /** Beside the slots': the housekeeping's, the schedules', and one to show what slots run. */
-  private static final int SIDE_CONNECTIONS = 3;
+  /** Beside the slots': of the housekeeping, schedules, back-fills, and to show what slots run. */
+  private static final int SIDE_CONNECTIONS = 4;
 
   /** Beside that of each place for a lease. */
   private static final int RENEWING_CONNECTIONS = 1;

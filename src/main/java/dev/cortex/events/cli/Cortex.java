@@ -1,10 +1,14 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.database.RoleNames;
+import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.event.Priority;
 import java.nio.file.Path;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
+import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -31,7 +35,7 @@ import picocli.CommandLine.Spec;
           + " PG* variables that is there; else a PostgreSQL of its own, started or joined by the command,"
           + " whose data are kept (`cortex database` says where).",
       "",
-      "Exit status: 0 done; 64 called wrongly; 65 invalid data; 66 not found, or an input that cannot be"
+      "Exit status: 0 done; 1 a replayed event failed; 64 called wrongly; 65 invalid data; 66 not found, or an input that cannot be"
           + " read; 69 the database is away; 70 a fault of this program; 75 try again; 77 not permitted,"
           + " to the role or to the user who opens a file; 78 wrong schema or configuration.",
       "",
@@ -57,6 +61,9 @@ import picocli.CommandLine.Spec;
       DeadLettersCommand.class,
       HandlersCommand.class,
       SchedulesCommand.class,
+      BackfillsCommand.class,
+      BackfillCommand.class,
+      ReplayCommand.class,
       RetryCommand.class,
       RedriveCommand.class,
       BlockedCommand.class,
@@ -64,6 +71,9 @@ import picocli.CommandLine.Spec;
       CancelCommand.class,
       PauseCommand.class,
       ResumeCommand.class,
+      RenameCommand.class,
+      RetireCommand.class,
+      ReinstateCommand.class,
     })
 final class Cortex implements Runnable {
   private final Console console;
@@ -191,6 +201,27 @@ final class Cortex implements Runnable {
       parsed = parsed.subcommand();
     }
     return parsed.commandSpec().commandLine();
+  }
+
+  /** A moment that a person states, by the database's clock. */
+  Instant moment(String option, String text, DataSource database) throws SQLException {
+    Optional<Moment> moment = Moment.parse(text);
+    if (moment.isEmpty()) {
+      throw wrong(
+          option + " must be a time such as 2025-12-01T22:54:20Z, or 15m, 2h or 7d, was " + text);
+    }
+    return moment.get().needsNow()
+        ? moment.get().from(Installation.now(database))
+        : moment.get().from(Instant.EPOCH);
+  }
+
+  Priority priority(String given) {
+    try {
+      return Priority.of(given);
+    } catch (InvalidEventException e) {
+      throw wrong(
+          "--priority " + e.rule() + e.value().map(value -> ", was \"" + value + "\"").orElse(""));
+    }
   }
 
   /** A call that cannot be understood. */

@@ -1,13 +1,10 @@
 package dev.cortex.events.cli;
 
-import dev.cortex.events.event.InvalidEventException;
-import dev.cortex.events.event.Priority;
 import dev.cortex.events.operate.EventFilter;
 import dev.cortex.events.operate.LoggedEvent;
 import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.time.Duration;
-import java.time.Instant;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.function.Predicate;
@@ -92,28 +89,10 @@ final class EventsCommand implements Callable<Integer> {
     filter = type.isPresent() ? filter.withType(type.get()) : filter;
     filter = source.isPresent() ? filter.withSource(source.get()) : filter;
     filter = correlation.isPresent() ? filter.withCorrelationId(correlation.get()) : filter;
-    filter = priority.isPresent() ? filter.withPriority(priority(priority.get())) : filter;
-    return since.isPresent() ? filter.withSince(beginning(since.get(), database)) : filter;
-  }
-
-  private Instant beginning(String text, DataSource database) throws SQLException {
-    Optional<Moment> moment = Moment.parse(text);
-    if (moment.isEmpty()) {
-      throw cortex.wrong(
-          "--since must be a time such as 2025-12-01T22:54:20Z, or 15m, 2h or 7d, was " + text);
-    }
-    return moment.get().needsNow()
-        ? moment.get().from(Installation.now(database))
-        : moment.get().from(Instant.EPOCH);
-  }
-
-  private Priority priority(String given) {
-    try {
-      return Priority.of(given);
-    } catch (InvalidEventException e) {
-      throw cortex.wrong(
-          "--priority " + e.rule() + e.value().map(value -> ", was \"" + value + "\"").orElse(""));
-    }
+    filter = priority.isPresent() ? filter.withPriority(cortex.priority(priority.get())) : filter;
+    return since.isPresent()
+        ? filter.withSince(cortex.moment("--since", since.get(), database))
+        : filter;
   }
 
   /** False when enough is printed, or when nobody reads any more. */

@@ -19,6 +19,9 @@ final class HandlersCommand implements Callable<Integer> {
           .with("max_attempts", HandlerStatus::maxAttempts)
           .with("time_budget_seconds", handler -> handler.timeBudget().toSeconds())
           .with("paused_at", HandlerStatus::pausedAt)
+          .with("retiring", HandlerStatus::retiring)
+          .with("retired_at", HandlerStatus::retiredAt)
+          .with("former_names", HandlerStatus::formerNames)
           .with("patterns", HandlerStatus::patterns);
 
   @ParentCommand private Cortex cortex;

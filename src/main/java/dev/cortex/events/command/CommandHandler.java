@@ -90,6 +90,7 @@ public final class CommandHandler implements LeasedHandler {
     clean.put("CORTEX_HANDLER", context.handler());
     clean.put("CORTEX_FENCE", Long.toString(context.fence()));
     clean.put("CORTEX_ATTEMPT", Integer.toString(context.attempt()));
+    clean.put("CORTEX_GENERATION", Integer.toString(context.generation()));
     clean.put("CORTEX_IDEMPOTENCY_KEY", context.idempotencyKey());
     return clean;
   }

@@ -7,6 +7,9 @@ import java.sql.Connection;
 /**
  * What a batch handler has beside its events. Valid until it returns; confined to its thread,
  * {@link #isLost} aside.
+ *
+ * <p>A batch may hold an event twice, as its delivery and as a replay of it: two objects that are
+ * equal, and told apart by being handed back here as they are.
  */
 public interface BatchContext {
 
@@ -34,4 +37,7 @@ public interface BatchContext {
 
   /** Which attempt this is for one of the handled events, from 1. */
   int attempt(Event event);
+
+  /** 0 for the original delivery of one of the handled events, n for its n-th replay. */
+  int generation(Event event);
 }

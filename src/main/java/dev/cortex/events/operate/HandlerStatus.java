@@ -11,7 +11,10 @@ import java.util.Optional;
  * @param mode transactional, batch or leased
  * @param lanes 0: unordered; else over how many lanes its keys are spread
  * @param pausedAt since when nothing is claimed for it
- * @param patterns what it subscribes to, sorted
+ * @param patterns what it subscribes to, sorted; none while it is retiring
+ * @param retiring drain or discard; empty: it stays
+ * @param retiredAt since when it is out of service
+ * @param formerNames what it was called before, the oldest first
  */
 public record HandlerStatus(
     String name,
@@ -21,9 +24,13 @@ public record HandlerStatus(
     Duration timeBudget,
     Optional<Instant> pausedAt,
     Instant registeredAt,
-    List<String> patterns) {
+    List<String> patterns,
+    Optional<String> retiring,
+    Optional<Instant> retiredAt,
+    List<String> formerNames) {
 
   public HandlerStatus {
     patterns = List.copyOf(patterns);
+    formerNames = List.copyOf(formerNames);
   }
 }

@@ -2,6 +2,7 @@ package dev.cortex.events.operate;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Predicate;
 import javax.sql.DataSource;
@@ -25,11 +26,15 @@ import javax.sql.DataSource;
 public final class Operations {
   private final OperatorVerbs verbs;
   private final OperatorQuestions questions;
+  private final HandlerVerbs handlers;
+  private final Replays replays;
   private final EventReader reader;
 
   private Operations(OperationsDatabase database) {
     this.verbs = new OperatorVerbs(database);
     this.questions = new OperatorQuestions(database);
+    this.handlers = new HandlerVerbs(database);
+    this.replays = new Replays(database);
     this.reader = new EventReader(database);
   }
 
@@ -101,6 +106,77 @@ public final class Operations {
   /** Gives the deliveries of a type back, in steps likewise. */
   public TypeMove resumeType(String type, String reason) {
     return verbs.resumeType(type, reason);
+  }
+
+  /**
+   * Has the workers give a handler the events of the log that it has not got, such as those that
+   * were emitted before it subscribed. Returns at once; {@link #backfills} shows how far it is.
+   *
+   * @return the back-fill's number
+   */
+  public int backfill(String handler, BackfillRequest request, String reason) {
+    return handlers.backfill(handler, request, reason);
+  }
+
+  /**
+   * Ends the back-fill of a handler; the deliveries that it has made stay.
+   *
+   * @return its number
+   */
+  public int cancelBackfill(String handler, String reason) {
+    return handlers.cancelBackfill(handler, reason);
+  }
+
+  /**
+   * The back-fills, the newest first.
+   *
+   * @param limit 1 to 10,000
+   */
+  public List<Backfill> backfills(int limit) {
+    return handlers.backfills(limit);
+  }
+
+  /**
+   * Delivers recorded events again to the handlers that subscribe to them now, each delivery as a
+   * new generation, in portions of a transaction each. Returns when they are made; running them is
+   * the workers'.
+   */
+  public List<ReplayedEvent> replay(ReplayRequest request, String reason) {
+    return replays.replay(request, reason);
+  }
+
+  /** What {@link #replay} would do. */
+  public List<ReplayedEvent> previewReplay(ReplayRequest request) {
+    return replays.preview(request);
+  }
+
+  /** What has become of the deliveries of replayed events by now. */
+  public Map<ReplayedEvent, List<DeliveryStatus>> outcomes(List<ReplayedEvent> events) {
+    return replays.outcomes(events);
+  }
+
+  /**
+   * Gives a handler another name. Workers that run under the old one go on; one that starts with it
+   * is refused and told the new name.
+   */
+  public void renameHandler(String handler, String newName, String reason) {
+    handlers.rename(handler, newName, reason);
+  }
+
+  /**
+   * Takes a handler out of service: it gets nothing new, and what it has is finished or cancelled.
+   * Cancelling goes in steps of a transaction each; returns when the handler is retired, or when
+   * what is left needs time.
+   */
+  public RetirementProgress retireHandler(String handler, Retirement how, String reason) {
+    return handlers.retire(handler, how, reason);
+  }
+
+  /**
+   * Takes a handler back that is retired or retiring; the next worker that has it subscribes it.
+   */
+  public void reinstateHandler(String handler, String reason) {
+    handlers.reinstate(handler, reason);
   }
 
   /** The queue per handler and priority, of every handler. */

@@ -73,7 +73,7 @@ final class OperatorQuestions {
                 .createQuery(
                     """
                     select h.handler, h.mode, h.lanes, h.max_attempts, h.paused_at,
-                           h.registered_at, h.patterns,
+                           h.registered_at, h.patterns, h.retiring, h.retired_at, h.former_names,
                            extract(epoch from h.time_budget) as time_budget
                       from cortex.handler_status h
                      order by h.handler
@@ -92,7 +92,10 @@ final class OperatorQuestions {
         OperationsDatabase.seconds(row.getDouble("time_budget")),
         columns.moment("paused_at"),
         columns.certainMoment("registered_at"),
-        columns.texts("patterns"));
+        columns.texts("patterns"),
+        columns.optional("retiring"),
+        columns.moment("retired_at"),
+        columns.texts("former_names"));
   }
 
   List<DeadLetter> deadLetters(String handler, long afterPosition, int limit) {
@@ -195,7 +198,7 @@ final class OperatorQuestions {
                 .list());
   }
 
-  private static DeliveryStatus deliveryStatus(Columns columns) throws SQLException {
+  static DeliveryStatus deliveryStatus(Columns columns) throws SQLException {
     ResultSet row = columns.row();
     return new DeliveryStatus(
         row.getString("handler"),
@@ -308,7 +311,7 @@ final class OperatorQuestions {
         columns.optional("after"));
   }
 
-  private static void checkLimit(int limit) {
+  static void checkLimit(int limit) {
     if (limit < 1 || limit > MAX_ROWS) {
       throw new OperationRefusedException(
           ErrorCode.INVALID_DATA, "limit", "must be 1 to 10,000", Integer.toString(limit));

@@ -16,6 +16,7 @@ import dev.cortex.events.outbox.Outbox;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.HashMap;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -156,7 +157,7 @@ final class HandlerCall {
       if (definition.work() instanceof Batch batch) {
         List<Event> events = deliveries.stream().map(HandlerCall::event).toList();
         EmitLimit limit = new EmitLimit((long) definition.maxEmitted() * events.size());
-        batch.handler().handle(events, new BatchCall(this, byEventId(deliveries), limit));
+        batch.handler().handle(events, new BatchCall(this, new ByEvent(deliveries), limit));
         limit.check();
         return DONE;
       }
@@ -178,14 +179,6 @@ final class HandlerCall {
       limit.count();
       return outbox.emit(connection, draft, Cause.of(cause));
     }
-  }
-
-  private static Map<String, Delivery> byEventId(List<Delivery> deliveries) {
-    Map<String, Delivery> byEventId = new HashMap<>();
-    for (Delivery delivery : deliveries) {
-      byEventId.put(event(delivery).id(), delivery);
-    }
-    return byEventId;
   }
 
   private record SingleCall(Handling handling, Delivery delivery, EmitLimit limit)
@@ -216,7 +209,30 @@ final class HandlerCall {
     }
   }
 
-  private record BatchCall(Handling handling, Map<String, Delivery> deliveries, EmitLimit limit)
+  /** The deliveries of a batch, by their events. */
+  private static final class ByEvent {
+    private final Map<String, Delivery> byId = new HashMap<>();
+
+    /** An event and its replay are equal, and two objects. */
+    private final IdentityHashMap<Event, Delivery> byObject = new IdentityHashMap<>();
+
+    ByEvent(List<Delivery> deliveries) {
+      for (Delivery delivery : deliveries) {
+        byId.putIfAbsent(event(delivery).id(), delivery);
+        byObject.put(event(delivery), delivery);
+      }
+    }
+
+    Delivery delivery(Event event) {
+      Delivery delivery = byObject.getOrDefault(event, byId.get(event.id()));
+      if (delivery == null) {
+        throw new IllegalArgumentException("event must be one of this batch, was " + event.id());
+      }
+      return delivery;
+    }
+  }
+
+  private record BatchCall(Handling handling, ByEvent deliveries, EmitLimit limit)
       implements BatchContext {
     @Override
     public Connection connection() {
@@ -238,12 +254,13 @@ final class HandlerCall {
       return delivery(event).attempt() + 1;
     }
 
+    @Override
+    public int generation(Event event) {
+      return delivery(event).generation();
+    }
+
     private Delivery delivery(Event event) {
-      Delivery delivery = deliveries.get(event.id());
-      if (delivery == null) {
-        throw new IllegalArgumentException("event must be one of this batch, was " + event.id());
-      }
-      return delivery;
+      return deliveries.delivery(event);
     }
   }
 }

@@ -53,6 +53,7 @@ public final class Worker implements AutoCloseable {
   private final Loop overruns;
   private final Loop housekeeping;
   private final Loop schedules;
+  private final Loop backfills;
   private final BatchRunner runner;
   private final LaneRunner lanes;
 
@@ -104,6 +105,7 @@ public final class Worker implements AutoCloseable {
             new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
+    this.backfills = new Loop("backfills", new BackfillStep(pool, workers), telemetry);
     Sessions handlers = new Sessions(pool, telemetry);
     this.runner =
         new BatchRunner(
@@ -127,7 +129,7 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and three more; with leased handlers, as many as leases and one more besides
+   *     slots, and four more; with leased handlers, as many as leases and one more besides
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
@@ -173,6 +175,7 @@ public final class Worker implements AutoCloseable {
     overruns.start();
     housekeeping.start();
     schedules.start();
+    backfills.start();
   }
 
   /** The id of this start of the worker, as in {@code cortex.workers}. */
@@ -267,6 +270,7 @@ public final class Worker implements AutoCloseable {
       return;
     }
     // In the reverse order of starting; the listening session last, since it proves that we live.
+    backfills.stop();
     schedules.stop();
     housekeeping.stop();
     overruns.stop();
@@ -277,6 +281,7 @@ public final class Worker implements AutoCloseable {
     wakeStep.stop();
     finishOrGiveBack();
     keeperLoops.forEach(Loop::stop);
+    await(backfills, LAST_WORDS);
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
     await(overruns, LAST_WORDS);

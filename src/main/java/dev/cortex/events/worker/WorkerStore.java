@@ -126,6 +126,15 @@ final class WorkerStore {
   private static final String SERVE_CANCEL_REQUESTS =
       "select handler_id, event, generation, reason from cortex.serve_cancel_requests()";
 
+  /** One bounded step of every back-fill, and of every handler that is retiring. */
+  private static final String BACKFILL_AND_RETIRE =
+      """
+      select b.has_more or r.has_more
+        from (select coalesce(bool_or(s.has_more), false) as has_more from cortex.step_backfills() s) b,
+             (select coalesce(bool_or(s.cancelled > 0), false) as has_more
+                from cortex.step_retirements() s) r
+      """;
+
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
   /** Makes this start of the process known; the row and the lock become visible together. */
@@ -414,6 +423,15 @@ final class WorkerStore {
                 rows.getShort(1), rows.getLong(2), rows.getShort(3), rows.getString(4)));
       }
       return requests;
+    }
+  }
+
+  /** Goes on with back-fills and retirements; true when it is worth to go on soon. */
+  boolean backfillAndRetire(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(BACKFILL_AND_RETIRE);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return row.getBoolean(1);
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -8,6 +9,7 @@ import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.Arrays;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -99,6 +101,46 @@ class OperatorCommandsTest {
   }
 
   @Test
+  void a_back_fill_is_asked_for_listed_and_cancelled() throws Exception {
+    assertThat(cortex.run("backfills").out()).isEqualTo("no back-fill yet\n");
+    assertThat(did("backfill", handler, "--since", "2h", "--until", "1s", "--rate", "7"))
+        .matches("back-fill \\d+ is the workers' now; .*");
+    assertReasonIsKept("backfill");
+    JsonNode listed = JSON.readTree(cortex.run("backfills", "--json").out());
+    assertThat(listed.at("/0/handler").textValue()).isEqualTo(handler);
+    assertThat(listed.at("/0/state").textValue()).isEqualTo("running");
+    assertThat(listed.at("/0/rate").intValue()).isEqualTo(7);
+    assertThat(did("backfill", handler, "--cancel")).startsWith("cancelled back-fill ");
+    assertThat(cortex.run("backfills").out()).contains("cancelled");
+    assertReasonIsKept("cancel_backfill");
+  }
+
+  @Test
+  void a_handler_is_renamed() throws SQLException {
+    assertThat(did("rename", handler, handler + "-new")).isEqualTo("renamed");
+    assertThat(cortex.run("handlers").out()).contains(handler + "-new");
+    assertReasonIsKept("rename");
+  }
+
+  @Test
+  void a_handler_is_retired_and_taken_back() throws SQLException {
+    assertThat(did("retire", handler, "--drain")).isEqualTo("retiring, the workers do the rest");
+    assertThat(subscription.states()).isEqualTo("available");
+    await()
+        .atMost(Duration.ofSeconds(60))
+        .until(
+            () -> {
+              Answer retired = cortex.run("retire", handler, "--discard", "--reason", "a test");
+              return retired.out().startsWith("retired")
+                  || retired.err().contains("must not be retired yet");
+            });
+    assertThat(subscription.states()).isEmpty();
+    assertReasonIsKept("retire");
+    assertThat(did("reinstate", handler)).isEqualTo("reinstated");
+    assertReasonIsKept("reinstate");
+  }
+
+  @Test
   void a_handler_is_paused_and_resumed() {
     assertThat(did("pause", handler)).isEqualTo("paused");
     assertThat(cortex.run("status").out()).containsPattern(handler + " .* yes");
@@ -124,7 +166,11 @@ class OperatorCommandsTest {
         "release HANDLER k",
         "cancel ID",
         "pause HANDLER",
-        "resume HANDLER"
+        "resume HANDLER",
+        "backfill HANDLER",
+        "replay --event-id ID",
+        "rename HANDLER other",
+        "retire HANDLER --drain"
       })
   void a_reason_must_be_given_and_say_something(String command) throws SQLException {
     String[] call = call(command);
@@ -149,7 +195,14 @@ class OperatorCommandsTest {
         "pause no-such-handler",
         "pause --type no.such",
         "resume no-such-handler",
-        "resume --type no.such"
+        "resume --type no.such",
+        "backfill no-such-handler",
+        "backfill HANDLER --cancel",
+        "replay --event-id evt_20200101_000000_1",
+        "replay --event-id ID --handler no-such-handler",
+        "rename no-such-handler other",
+        "retire no-such-handler --discard",
+        "reinstate no-such-handler"
       })
   void what_is_named_must_be_there(String command) {
     Answer answer = cortex.run(with(call(command), "a test"));

@@ -87,6 +87,7 @@ class CommandHandlerTest {
             "CORTEX_HANDLER",
             "CORTEX_FENCE",
             "CORTEX_ATTEMPT",
+            "CORTEX_GENERATION",
             "CORTEX_IDEMPOTENCY_KEY",
             "PWD",
             "SHLVL",

@@ -13,6 +13,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What the roles of SECURITY.md may do, asked of the server's own catalogue. */
@@ -64,6 +65,35 @@ class PrivilegesTest {
           .as(privilege)
           .noneMatch(table -> table.matches("cortex\\.(events|attempts|operator_actions).*"));
     }
+  }
+
+  /** Function, and who may call it beside the owner. */
+  @ParameterizedTest
+  @CsvSource({
+    "'cortex.backfill(text,text,timestamptz,timestamptz,integer,boolean)', operator",
+    "'cortex.cancel_backfill(text,text)', operator",
+    "'cortex.replay(text,text,date,text,text,text,text,text,bigint,integer,boolean)', operator",
+    "'cortex.rename_handler(text,text,text)', operator",
+    "'cortex.retire_handler(text,text,text)', operator",
+    "'cortex.reinstate_handler(text,text)', operator",
+    "'cortex.step_backfills(integer)', operator worker",
+    "'cortex.step_retirements(integer)', operator worker",
+    "'cortex.step_backfill(integer,integer)', ''",
+    "'cortex.step_retirement(smallint,integer)', ''",
+    "'cortex.have_older_ended(xid8)', ''",
+    "'cortex.lock_log_shared()', ''"
+  })
+  void the_life_of_handlers_and_of_old_events_is_the_operators(String function, String roles)
+      throws SQLException {
+    List<String> allowed = new ArrayList<>();
+    for (String role : List.of("auditor", "emitter", "operator", "worker")) {
+      if (strings(
+              "select has_function_privilege(?, ?, 'execute')::text", "cortex_" + role, function)
+          .equals(List.of("true"))) {
+        allowed.add(role);
+      }
+    }
+    assertThat(String.join(" ", allowed)).isEqualTo(roles);
   }
 
   @Test

@@ -132,5 +132,10 @@ class LearnedPatternsTest {
     public int attempt(Event event) {
       return 1;
     }
+
+    @Override
+    public int generation(Event event) {
+      return 0;
+    }
   }
 }

@@ -6,8 +6,9 @@
  *  1  a ctid outlives its transaction                 SettledDeliveriesTest
  *  2  ordered lanes                                   OrderTest, crash.ChaosTest, delivery.EmitterHorizonTest,
  *                                                     delivery.LanePlansTest, operate.OrderedDeliveriesTest
- *  4  a delivery and a replay of one event            SettledDeliveriesTest
- *  5  an event that retention has dropped             SettledDeliveriesTest
+ *  3  back-fill beside open emitters                   BackfillTest, cli.ReplayCommandTest
+ *  4  a delivery and a replay of one event            SettledDeliveriesTest, ReplayTest, BackfillTest
+ *  5  an event that retention has dropped             SettledDeliveriesTest, ReplayTest, BackfillTest
  *  6  leases, their renewal and their fence           LeasesTest, worker.LeasedHandlersTest, crash.LeaseCrashTest
  *  7  effects of an outcome that is not done          UndoneEffectsTest
  *  8  an event that kills the process              crash.KillerEventTest
@@ -28,16 +29,15 @@
  * 24  limits of leased handlers                       LeasesTest, crash.LeaseCrashTest
  * 25  another default isolation                       ContentionTest
  * 26  handlers that emit what they consume            FanOutTest
+ * 27  a handler that is renamed, or goes               RenameAndRetireTest
  * 28  a process that dies                             LateRowsTest, crash.ChaosTest
  * 30  input that PostgreSQL refuses by itself         FanOutTest, outbox.EntrancesTest
  * 31  what jsonb and timestamptz normalise            FanOutTest
  * </pre>
  *
- * <p>The others have no test yet, since what they are about is not built: back-fill beside open
- * emitters (3), ending backends past their budget before PostgreSQL 17 (22), renaming and retiring
- * handlers (27). The columns and rules that they need are in the schema already. 29 is a statement
- * about failovers that the documentation makes, 32 and 33 are figures of the command line and of
- * the benchmark.
+ * <p>One of the others has no test yet, since what it is about is not built: ending backends past
+ * their budget before PostgreSQL 17 (22). 29 is a statement about failovers that the documentation
+ * makes, 32 and 33 are figures of the command line and of the benchmark.
  */
 @NullMarked
 package dev.cortex.events.interleaving;

@@ -1,0 +1,33 @@
+package dev.cortex.events.worker;
+
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import javax.sql.DataSource;
+
+/**
+ * Goes on with back-fills and with handlers that are retiring, one bounded step each, beside every
+ * other worker. A loop of its own, since a step may wait for a lane. Confined to its loop's thread.
+ */
+final class BackfillStep implements Loop.Step {
+  /** A back-fill's rate is kept to over the seconds; this is how finely it is spread. */
+  private static final Duration INTERVAL = Duration.ofMillis(100);
+
+  /** How soon one that was asked for is noticed. */
+  private static final Duration REST = Duration.ofSeconds(1);
+
+  private final DataSource pool;
+  private final WorkerStore store;
+
+  BackfillStep(DataSource pool, WorkerStore store) {
+    this.pool = pool;
+    this.store = store;
+  }
+
+  @Override
+  public Duration take() throws SQLException {
+    try (Connection connection = pool.getConnection()) {
+      return store.backfillAndRetire(connection) ? INTERVAL : REST;
+    }
+  }
+}
