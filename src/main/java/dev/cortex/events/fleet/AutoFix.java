@@ -133,11 +133,13 @@ final class AutoFix implements BatchHandler {
     payload.put("retry_of", failure.event().id());
     payload.put("retry", next.number());
     payload.put("retry_limit", limit);
-    return EventDraft.of("task.created", NAME)
-        .withPayload(Json.of(payload))
-        .withMetadata(failure.event().metadata())
-        .withCorrelationId(failure.correlation())
-        .withRunAt(next.runAt());
+    EventDraft task =
+        EventDraft.of("task.created", NAME)
+            .withPayload(Json.of(payload))
+            .withCorrelationId(failure.correlation())
+            .withRunAt(next.runAt());
+    Json metadata = failure.event().metadata();
+    return metadata.equals(Json.empty()) ? task : task.withMetadata(metadata);
   }
 
   private static Trouble limitReached(Failure failure, int limit) {

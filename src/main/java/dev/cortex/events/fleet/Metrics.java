@@ -17,7 +17,8 @@ import java.util.OptionalLong;
  * <ul>
  *   <li>The minute is that of receipt, by the database's clock, whenever the event is handled.
  *   <li>The duration is {@code payload.duration_ms}, else {@code duration_seconds}, {@code
- *       duration} or {@code execution_time} in seconds; what cannot be read as one is none.
+ *       duration} or {@code execution_time} in seconds; what cannot be read as one is none, nor is
+ *       what is longer than 10^12 ms (31 years), which would spoil the sums.
  *   <li>An event received longer ago than {@code metrics_kept_for} (14 days) is not counted. One
  *       that is replayed counts again.
  * </ul>
@@ -27,6 +28,8 @@ import java.util.OptionalLong;
  */
 final class Metrics implements BatchHandler {
   static final String NAME = "metrics";
+
+  private static final long LONGEST_MS = 1_000_000_000_000L;
 
   /** Parameters: arrays of equal length with type, received, duration in ms. */
   private static final String COUNT =
@@ -56,7 +59,8 @@ final class Metrics implements BatchHandler {
 
   private static OptionalLong durationMs(Event event) {
     try {
-      return Payload.of(event).durationMs();
+      OptionalLong duration = Payload.of(event).durationMs();
+      return duration.orElse(0) <= LONGEST_MS ? duration : OptionalLong.empty();
     } catch (InvalidEventException e) {
       // Whoever needs the duration says what is wrong with it; the event has happened all the same.
       return OptionalLong.empty();

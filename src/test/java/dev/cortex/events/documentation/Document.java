@@ -12,7 +12,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** A document of the repository, and the blocks of code in it. */
-record Document(Path path, List<String> lines) {
+public record Document(Path path, List<String> lines) {
   static final Path ROOT = Path.of(System.getProperty("project.basedir", "."));
   private static final String FENCE = "```";
 
@@ -21,14 +21,14 @@ record Document(Path path, List<String> lines) {
       Pattern.compile("// documented\n(.*?)\\s*// end of documented", Pattern.DOTALL);
 
   /** A block of code as the document has it; {@code where} leads to its first line. */
-  record Block(String where, String language, String text) {
+  public record Block(String where, String language, String text) {
     @Override
     public String toString() {
       return where;
     }
   }
 
-  static Document of(String path) {
+  public static Document of(String path) {
     return of(ROOT.resolve(path));
   }
 
@@ -54,12 +54,12 @@ record Document(Path path, List<String> lines) {
     }
   }
 
-  String text() {
+  public String text() {
     return String.join("\n", lines);
   }
 
   /** The blocks of one language, in a list's indentation too. */
-  List<Block> blocks(String language) {
+  public List<Block> blocks(String language) {
     List<Block> blocks = new ArrayList<>();
     for (int i = 0; i < lines.size(); i++) {
       String opening = lines.get(i).strip();

@@ -6,6 +6,7 @@ import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
 import java.sql.SQLException;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -34,14 +35,17 @@ class AnomaliesTest {
       fleet.emit(
           EventDraft.of("task.completed", "w-1").withPayload("{\"duration_ms\": " + i + "}"));
     }
-    fleet.emit(EventDraft.of("task.completed", "w-1").withPayload("{\"duration\": \"long\"}"));
+    for (String duration : List.of("\"long\"", "1e12")) {
+      fleet.emit(
+          EventDraft.of("task.completed", "w-1").withPayload("{\"duration\": " + duration + "}"));
+    }
     fleet.handle();
 
     assertThat(
             fleet.rows(
                 "select concat_ws(' ', type, sum(events), sum(timed), sum(total_duration_ms), max(max_duration_ms))"
                     + " from fleet.metrics where type = 'task.completed' group by type"))
-        .containsExactly("task.completed 4 3 6 3");
+        .containsExactly("task.completed 5 3 6 3");
   }
 
   @Test

@@ -81,6 +81,7 @@ final class TestFleet {
 
   /** Starts again from nothing, which the log allows nobody but a superuser. */
   void clear() throws SQLException {
+    asSuperuser("update cortex.schedules set next_fire_at = clock_timestamp() + interval '1 day'");
     asSuperuser(
         """
         do $$
