@@ -103,10 +103,9 @@ final class InputLines {
     ByteArrayOutputStream line = new ByteArrayOutputStream();
     long number = 1;
     try {
-      skipByteOrderMark();
       for (int next = in.read(); next >= 0; next = in.read()) {
         if (next == '\n') {
-          put(new Text(number++, line.toByteArray()));
+          put(text(number++, line));
           line.reset();
         } else if (line.size() < MAX_LINE_BYTES) {
           line.write(next);
@@ -115,7 +114,7 @@ final class InputLines {
         }
       }
       if (line.size() > 0) {
-        put(new Text(number, line.toByteArray()));
+        put(text(number, line));
       }
     } catch (IOException | Error e) { // else nobody would learn that there comes no more
       return new Broken(e);
@@ -123,12 +122,17 @@ final class InputLines {
     return new End();
   }
 
-  /** Some editors put it before the first byte. */
-  private void skipByteOrderMark() throws IOException {
-    in.mark(BYTE_ORDER_MARK.length);
-    if (!Arrays.equals(in.readNBytes(BYTE_ORDER_MARK.length), BYTE_ORDER_MARK)) {
-      in.reset();
-    }
+  private static Text text(long number, ByteArrayOutputStream line) {
+    byte[] bytes = line.toByteArray();
+    return new Text(number, number == 1 ? withoutMark(bytes) : bytes);
+  }
+
+  /** Without what some editors put before the first byte. */
+  private static byte[] withoutMark(byte[] firstLine) {
+    int mark = BYTE_ORDER_MARK.length;
+    boolean isThere =
+        firstLine.length >= mark && Arrays.equals(firstLine, 0, mark, BYTE_ORDER_MARK, 0, mark);
+    return isThere ? Arrays.copyOfRange(firstLine, mark, firstLine.length) : firstLine;
   }
 
   private void put(Text line) throws InterruptedException {
