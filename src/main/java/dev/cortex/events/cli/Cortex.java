@@ -43,6 +43,7 @@ import picocli.CommandLine.Spec;
       WorkerCommand.class,
       EmitCommand.class,
       ImportCommand.class,
+      SpoolCommand.class,
       StatusCommand.class,
       EventsCommand.class,
       TraceCommand.class,
@@ -57,6 +58,7 @@ import picocli.CommandLine.Spec;
       CancelCommand.class,
       PauseCommand.class,
       ResumeCommand.class,
+      ImplementCommand.class,
     })
 final class Cortex implements Runnable {
   private final Console console;

@@ -22,6 +22,10 @@ import java.util.stream.Stream;
  * NAME.sh}, a file {@code NAME.properties} beside it that says at least which events it is {@code
  * on}. The handler is called {@code NAME}.
  *
+ * <p>Programs {@code on-*} need no such file: {@link OldHandlers} knows what they are on by their
+ * names, as Cortex's dispatcher did, and {@code handlers.properties} in the directory says
+ * otherwise.
+ *
  * <p>A directory or a file that others than its owner may write is refused, and so is one that
  * belongs to neither this process's user nor root: whoever can write it could run programs as the
  * worker.
@@ -69,14 +73,25 @@ public final class CommandDirectory {
           }
         }
       }
+      OldHandlers old = OldHandlers.of(table(directory.toRealPath()));
       List<HandlerDefinition> definitions = new ArrayList<>();
       for (Map.Entry<String, Path> program : programs.entrySet()) {
-        definitions.add(definition(program.getKey(), program.getValue()));
+        definitions.add(definition(program.getKey(), program.getValue(), old));
       }
       return definitions;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** What the operator says of old handlers; nothing where there is no such file. */
+  private static Map<String, String> table(Path directory) throws IOException {
+    Path table = directory.resolve(OldHandlers.TABLE);
+    if (!Files.exists(table)) {
+      return Map.of();
+    }
+    TrustedFile.require(table);
+    return given(table);
   }
 
   private static List<Path> files(Path directory) throws IOException {
@@ -94,28 +109,38 @@ public final class CommandDirectory {
     return dot > 0 ? name.substring(0, dot) : name;
   }
 
-  private static HandlerDefinition definition(String name, Path program) throws IOException {
+  private static HandlerDefinition definition(String file, Path program, OldHandlers old)
+      throws IOException {
     TrustedFile.require(program);
     if (!Files.isRegularFile(program) || !Files.isExecutable(program)) {
       throw new InvalidCommandException(program, "must be a program that this user may execute");
     }
-    Path settings = program.resolveSibling(name + PROPERTIES);
-    if (!Files.exists(settings)) {
+    Path settings = program.resolveSibling(file + PROPERTIES);
+    if (Files.exists(settings)) {
+      TrustedFile.require(settings);
+      return definition(file, program, settings, given(settings));
+    }
+    if (!OldHandlers.isOne(file)) {
       throw new InvalidCommandException(
           program, "must have " + settings.getFileName() + " beside it");
     }
-    TrustedFile.require(settings);
-    Map<String, String> given = given(settings);
-    String environment = given.remove(ENVIRONMENT);
+    Path table = program.resolveSibling(OldHandlers.TABLE);
+    return definition(old.handler(file), program, table, old.settings(file));
+  }
+
+  private static HandlerDefinition definition(
+      String name, Path program, Path settings, Map<String, String> given) {
+    Map<String, String> others = new LinkedHashMap<>(given);
+    String environment = others.remove(ENVIRONMENT);
     CommandHandler handler =
         CommandHandler.of(program)
             .withEnvironment(environment == null ? Set.of() : List.of(words(environment)));
-    if (!given.containsKey("on")) {
+    if (!others.containsKey("on")) {
       throw new InvalidCommandException(settings, "must say which events the program is on");
     }
     HandlerDefinition definition =
         checked(settings, "name", name, value -> HandlerDefinition.leased(value, handler));
-    for (Map.Entry<String, String> one : given.entrySet()) {
+    for (Map.Entry<String, String> one : others.entrySet()) {
       definition = apply(settings, definition, one.getKey(), one.getValue());
     }
     return definition;

@@ -49,6 +49,7 @@ public final class Worker implements AutoCloseable {
   private final Loop overruns;
   private final Loop housekeeping;
   private final Loop schedules;
+  private final Optional<Loop> spool;
   private final List<Slot> slots = new ArrayList<>();
   private final List<Loop> slotLoops = new ArrayList<>();
   private final LeaseKeeper keeper;
@@ -94,6 +95,10 @@ public final class Worker implements AutoCloseable {
             new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
+    this.spool =
+        options
+            .spool()
+            .map(one -> new Loop("spool", new SpoolStep(one, pool, telemetry), telemetry));
     BatchRunner runner =
         new BatchRunner(pool, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
     LaneRunner lanes = new LaneRunner(pool, new LaneStore(), horizon, runner);
@@ -116,7 +121,8 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and three more; with leased handlers, as many as leases and one more besides
+   *     slots, and three more; with leased handlers, as many as leases and one more besides; with a
+   *     spool, one more
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
@@ -162,6 +168,7 @@ public final class Worker implements AutoCloseable {
     overruns.start();
     housekeeping.start();
     schedules.start();
+    spool.ifPresent(Loop::start);
   }
 
   /** The id of this start of the worker, as in {@code cortex.workers}. */
@@ -226,6 +233,7 @@ public final class Worker implements AutoCloseable {
       return;
     }
     // In the reverse order of starting; the listening session last, since it proves that we live.
+    spool.ifPresent(Loop::stop);
     schedules.stop();
     housekeeping.stop();
     overruns.stop();
@@ -236,6 +244,7 @@ public final class Worker implements AutoCloseable {
     wakeStep.stop();
     finishOrGiveBack();
     keeperLoops.forEach(Loop::stop);
+    spool.ifPresent(loop -> await(loop, LAST_WORDS));
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
     await(overruns, LAST_WORDS);

@@ -62,6 +62,8 @@ class ArchitectureTest {
         .definedBy("dev.cortex.events.handler")
         .layer("outbox")
         .definedBy("dev.cortex.events.outbox")
+        .layer("spool")
+        .definedBy("dev.cortex.events.spool")
         .layer("delivery")
         .definedBy("dev.cortex.events.delivery")
         .layer("schedule")
@@ -92,6 +94,8 @@ class ArchitectureTest {
         .mayOnlyAccessLayers("event")
         .whereLayer("outbox")
         .mayOnlyAccessLayers("event", "database")
+        .whereLayer("spool")
+        .mayOnlyAccessLayers("event", "database", "outbox")
         .whereLayer("delivery")
         .mayOnlyAccessLayers("event", "database")
         .whereLayer("schedule")
@@ -100,7 +104,7 @@ class ArchitectureTest {
         .mayOnlyAccessLayers("event", "database")
         .whereLayer("worker")
         .mayOnlyAccessLayers(
-            "event", "telemetry", "database", "handler", "outbox", "delivery", "schedule")
+            "event", "telemetry", "database", "handler", "outbox", "spool", "delivery", "schedule")
         .whereLayer("front door")
         .mayOnlyAccessLayers(
             "event",
@@ -108,6 +112,7 @@ class ArchitectureTest {
             "database",
             "handler",
             "outbox",
+            "spool",
             "delivery",
             "schedule",
             "operate",
