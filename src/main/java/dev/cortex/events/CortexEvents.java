@@ -8,6 +8,8 @@ import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.outbox.Outbox;
+import dev.cortex.events.spool.Postbox;
+import dev.cortex.events.spool.Spool;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
@@ -44,6 +46,13 @@ public final class CortexEvents implements AutoCloseable {
 
   /** Beside that of each place for a lease. */
   private static final int RENEWING_CONNECTIONS = 1;
+
+  private static final int POSTING_CONNECTIONS = 2;
+
+  /** Whoever posts has a spool, and need not wait for long. */
+  private static final Duration POSTING_PATIENCE = Duration.ofSeconds(1);
+
+  private static final Duration POSTING_SOCKET_TIMEOUT = Duration.ofSeconds(10);
 
   /** Past this, a connection that has not answered is given up as lost. */
   private static final Duration SOCKET_TIMEOUT = Duration.ofMinutes(5);
@@ -92,6 +101,22 @@ public final class CortexEvents implements AutoCloseable {
     return new Outbox();
   }
 
+  /**
+   * Where events are posted: durable by themselves, in the database or else in this spool. Closed
+   * with this object.
+   */
+  public Postbox postbox(Spool spool) {
+    ConnectionPool pool =
+        ConnectionPool.open(
+            address,
+            poolOptions
+                .named("cortex-postbox", POSTING_CONNECTIONS)
+                .withConnectionTimeout(POSTING_PATIENCE)
+                .withSocketTimeout(POSTING_SOCKET_TIMEOUT));
+    opened.push(pool);
+    return Postbox.of(pool.dataSource(), spool);
+  }
+
   /** Starts a worker with {@link WorkerOptions#defaults()}. */
   public Worker work(List<HandlerDefinition> handlers) throws SQLException, InterruptedException {
     return work(handlers, WorkerOptions.defaults());
@@ -133,7 +158,8 @@ public final class CortexEvents implements AutoCloseable {
   private static int connections(List<HandlerDefinition> handlers, WorkerOptions options) {
     boolean hasLeases = handlers.stream().anyMatch(CortexEvents::isLeased);
     int leases = hasLeases ? options.leases() + RENEWING_CONNECTIONS : 0;
-    return options.slots() + leases + SIDE_CONNECTIONS;
+    int spool = options.spool().isPresent() ? 1 : 0;
+    return options.slots() + leases + spool + SIDE_CONNECTIONS;
   }
 
   private static boolean isLeased(HandlerDefinition handler) {

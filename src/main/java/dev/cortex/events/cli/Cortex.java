@@ -54,6 +54,7 @@ import picocli.CommandLine.Spec;
       ImportCommand.class,
       MigrateFromCommand.class,
       ArchiveCommand.class,
+      SpoolCommand.class,
       StatusCommand.class,
       EventsCommand.class,
       TraceCommand.class,
@@ -74,6 +75,7 @@ import picocli.CommandLine.Spec;
       RenameCommand.class,
       RetireCommand.class,
       ReinstateCommand.class,
+      ImplementCommand.class,
     })
 final class Cortex implements Runnable {
   private final Console console;

@@ -14,11 +14,12 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.sql.Connection;
 import java.sql.SQLException;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
@@ -31,7 +32,10 @@ import picocli.CommandLine.ParentCommand;
           + " has its own fate: good ones are committed a few hundred at a time, or when the input pauses,"
           + " and their ids printed; bad ones are reported with their line numbers, and the exit status is 65.",
       "A program that a command handler runs (CORTEX_EVENT_ID, CORTEX_HANDLER and CORTEX_FENCE are set) emits with"
-          + " the handled event as the cause, for as long as its lease is held."
+          + " the handled event as the cause, for as long as its lease is held.",
+      "While the database is away, the event is appended to the spool instead, from which `cortex spool drain` or"
+          + " a worker with --drain-spool delivers it once. Exit status 0: it is durable, in the database or, as"
+          + " standard error then says, in the spool. What the database refuses is never spooled."
     })
 final class EmitCommand implements Callable<Integer> {
   private static final JsonMapper JSON = new JsonMapper();
@@ -88,17 +92,29 @@ final class EmitCommand implements Callable<Integer> {
       description = "Handled no earlier: 2025-12-01T22:54:20Z.")
   private Optional<String> runAt;
 
+  @Option(
+      names = "--no-spool",
+      description = "Fail with 69 while the database is away, rather than spool.")
+  private boolean noSpool;
+
+  @Mixin private SpoolChoice spool;
+
   @Override
   public Integer call() throws Exception {
     if (type.equals(INPUT)) {
       return emitInput();
     }
     EventDraft draft = draft();
-    try (Installation installation = cortex.open();
-        Connection connection = installation.connection(Role.EMITTER).getConnection()) {
-      cortex.console().print(Emission.in(cortex.console().environment()).emit(connection, draft));
+    try (Emission emission = emission()) {
+      emission.emitAll(List.of(draft)).forEach(cortex.console()::print);
     }
     return 0;
+  }
+
+  private Emission emission() throws SQLException {
+    return Emission.open(
+        cortex,
+        noSpool ? Optional.empty() : Optional.of(spool.spool(cortex.console().environment())));
   }
 
   private int emitInput() throws SQLException, InterruptedException {
@@ -114,9 +130,8 @@ final class EmitCommand implements Callable<Integer> {
       throw cortex.wrong(
           "with - every envelope says everything itself; no other option may be given");
     }
-    try (Installation installation = cortex.open()) {
-      long rejected =
-          new EnvelopeStream(cortex.console(), installation.connection(Role.EMITTER)).emitAll();
+    try (Emission emission = emission()) {
+      long rejected = new EnvelopeStream(cortex.console(), emission).emitAll();
       return rejected == 0 ? 0 : ErrorCode.INVALID_DATA.exitStatus();
     }
   }

@@ -4,13 +4,10 @@ import dev.cortex.events.event.Envelope;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
 import java.io.IOException;
-import java.sql.Connection;
-import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import javax.sql.DataSource;
 
 /**
  * Emits envelopes as they come in, one to a line. Each line has a fate of its own: a bad one is
@@ -30,16 +27,14 @@ final class EnvelopeStream {
   private record Numbered(long line, EventDraft draft) {}
 
   private final Console console;
-  private final DataSource database;
   private final Emission emission;
   private final List<Numbered> chunk = new ArrayList<>();
   private long chunkBytes;
   private long rejected;
 
-  EnvelopeStream(Console console, DataSource database) {
+  EnvelopeStream(Console console, Emission emission) {
     this.console = console;
-    this.database = database;
-    this.emission = Emission.in(console.environment());
+    this.emission = emission;
   }
 
   /**
@@ -47,22 +42,19 @@ final class EnvelopeStream {
    *
    * @return how many lines were rejected
    */
-  long emitAll() throws SQLException, InterruptedException {
+  long emitAll() throws InterruptedException {
     InputLines lines = InputLines.of(console.in());
-    try (Connection connection = database.getConnection()) {
-      connection.setAutoCommit(false);
-      boolean hasEnded = false;
-      while (!hasEnded) {
-        Optional<InputLines.Line> next = lines.next(PAUSE_MS, TimeUnit.MILLISECONDS);
-        if (next.isEmpty()) {
-          emitChunk(connection);
-        } else if (next.get() instanceof InputLines.Text text) {
-          take(text, connection);
-        } else {
-          emitChunk(connection);
-          failUnread(next.get());
-          hasEnded = true;
-        }
+    boolean hasEnded = false;
+    while (!hasEnded) {
+      Optional<InputLines.Line> next = lines.next(PAUSE_MS, TimeUnit.MILLISECONDS);
+      if (next.isEmpty()) {
+        emitChunk();
+      } else if (next.get() instanceof InputLines.Text text) {
+        take(text);
+      } else {
+        emitChunk();
+        failUnread(next.get());
+        hasEnded = true;
       }
     }
     return rejected;
@@ -80,7 +72,7 @@ final class EnvelopeStream {
     }
   }
 
-  private void take(InputLines.Text line, Connection connection) throws SQLException {
+  private void take(InputLines.Text line) {
     try {
       if (!line.isBlank()) {
         chunk.add(new Numbered(line.number(), Envelope.read(line.bytes())));
@@ -90,21 +82,18 @@ final class EnvelopeStream {
       reject(line.number(), e);
     }
     if (chunk.size() >= CHUNK || chunkBytes >= CHUNK_BYTES) {
-      emitChunk(connection);
+      emitChunk();
     }
   }
 
-  private void emitChunk(Connection connection) throws SQLException {
+  private void emitChunk() {
     if (chunk.isEmpty()) {
       return;
     }
     try {
-      List<String> ids = emission.emitAll(connection, chunk.stream().map(Numbered::draft).toList());
-      connection.commit();
-      ids.forEach(console::print);
+      emission.emitAll(chunk.stream().map(Numbered::draft).toList()).forEach(console::print);
     } catch (InvalidEventException e) {
-      connection.rollback();
-      emitEach(connection);
+      emitEach();
     }
     chunk.clear();
     chunkBytes = 0;
@@ -112,14 +101,11 @@ final class EnvelopeStream {
   }
 
   /** One by one, to find out which of them the database refuses. */
-  private void emitEach(Connection connection) throws SQLException {
+  private void emitEach() {
     for (Numbered one : chunk) {
       try {
-        String id = emission.emit(connection, one.draft());
-        connection.commit();
-        console.print(id);
+        emission.emitAll(List.of(one.draft())).forEach(console::print);
       } catch (InvalidEventException e) {
-        connection.rollback();
         reject(one.line(), e);
       }
     }

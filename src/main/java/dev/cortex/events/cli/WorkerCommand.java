@@ -6,6 +6,8 @@ import dev.cortex.events.command.CommandDirectory;
 import dev.cortex.events.demo.DemoHandlers;
 import dev.cortex.events.fleet.FleetHandlers;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.operate.OperationFailedException;
+import dev.cortex.events.operate.Operations;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
@@ -15,8 +17,11 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
 
@@ -77,6 +82,14 @@ final class WorkerCommand implements Callable<Integer> {
       })
   private Optional<Path> commands;
 
+  @Option(
+      names = "--drain-spool",
+      description =
+          "Deliver what waits in the spool of this user on this host, as `cortex spool drain` does.")
+  private boolean drainSpool;
+
+  @Mixin private SpoolChoice spool;
+
   @Option(names = "--demo-handlers", hidden = true, description = "What `cortex demo` adds.")
   private boolean demoHandlers;
 
@@ -86,25 +99,44 @@ final class WorkerCommand implements Callable<Integer> {
       System.setProperty("cortex.log", "INFO"); // its life, on standard error
     }
     WorkerOptions options = options();
-    List<HandlerDefinition> handlers = handlers();
+    List<HandlerDefinition> programs = commands.map(CommandDirectory::read).orElse(List.of());
     // Until an embedded server is there a signal ends the process, as there is nothing to give
     // back.
     try (Installation installation = cortex.reach().migrated();
         CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
         StopSignals stop = StopSignals.listen()) {
-      handlers.add(FleetHandlers.archive(Archive.on(installation.connection(Role.OWNER))));
+      Implementations handlers =
+          handlers(Archive.on(installation.connection(Role.OWNER)), programs);
       if (untilInputEnds) {
         stop.listenForEndOf(cortex.console().in());
       }
-      Optional<Worker> started = start(events, handlers, options, stop);
-      if (started.isPresent()) {
-        try (Worker worker = started.get()) {
-          stop.onSecond(worker::giveBack);
-          await(worker, stop);
+      Optional<Operations> operations =
+          handlers.hasChoice()
+              ? Optional.of(installation.operations(Role.WORKER))
+              : Optional.empty();
+      Set<String> byPrograms = Set.of();
+      do {
+        byPrograms = byPrograms(operations, handlers, byPrograms);
+        Optional<Worker> started = start(events, handlers.chosen(byPrograms), options, stop);
+        if (started.isPresent()) {
+          try (Worker worker = started.get()) {
+            stop.onSecond(worker::giveBack);
+            await(worker, operations, handlers, byPrograms, stop);
+          }
         }
-      }
+      } while (!stop.isAsked() && !drain);
     }
     return 0;
+  }
+
+  /** Which programs are chosen; what was known, while the database is away. */
+  private static Set<String> byPrograms(
+      Optional<Operations> operations, Implementations handlers, Set<String> known) {
+    try {
+      return operations.map(Operations::handlersOfPrograms).map(handlers::relevant).orElse(known);
+    } catch (OperationFailedException e) {
+      return known;
+    }
   }
 
   private WorkerOptions options() {
@@ -116,6 +148,8 @@ final class WorkerCommand implements Callable<Integer> {
       options = slots.isPresent() ? options.withSlots(slots.get()) : options;
       options = leases.isPresent() ? options.withLeases(leases.get()) : options;
       options = name.isPresent() ? options.withName(name.get()) : options;
+      options =
+          drainSpool ? options.withSpool(spool.spool(cortex.console().environment())) : options;
       return grace.isPresent() ? options.withGracePeriod(Duration.ofSeconds(grace.get())) : options;
     } catch (IllegalArgumentException e) {
       throw cortex.wrong(e.getMessage());
@@ -145,18 +179,32 @@ final class WorkerCommand implements Callable<Integer> {
     }
   }
 
-  private List<HandlerDefinition> handlers() {
+  private Implementations handlers(Archive archive, List<HandlerDefinition> programs) {
     List<HandlerDefinition> handlers = new ArrayList<>(FleetHandlers.all());
-    commands.map(CommandDirectory::read).ifPresent(handlers::addAll);
+    handlers.add(FleetHandlers.archive(archive));
     if (demoHandlers) {
       handlers.addAll(DemoHandlers.all());
     }
-    return handlers;
+    try {
+      return new Implementations(handlers, programs);
+    } catch (IllegalArgumentException e) {
+      throw cortex.wrong(e.getMessage());
+    }
   }
 
-  private void await(Worker worker, StopSignals stop) throws InterruptedException {
+  /** Until told to stop, drained, or another implementation is chosen. */
+  private void await(
+      Worker worker,
+      Optional<Operations> operations,
+      Implementations handlers,
+      Set<String> byPrograms,
+      StopSignals stop)
+      throws InterruptedException {
     if (!drain) {
-      stop.awaitAsked();
+      while (!stop.awaitAsked(1, TimeUnit.SECONDS)
+          && byPrograms(operations, handlers, byPrograms).equals(byPrograms)) {
+        // looks at both in turn
+      }
       return;
     }
     while (!stop.isAsked() && !worker.awaitDrained(LOOK)) {

@@ -21,6 +21,10 @@ import java.util.stream.Stream;
  * NAME.sh}, a file {@code NAME.properties} beside it that says at least which events it is {@code
  * on}. The handler is called {@code NAME}.
  *
+ * <p>Programs {@code on-*} need no such file: {@link OldHandlers} knows what they are on by their
+ * names, as Cortex's dispatcher did, and {@code handlers.properties} in the directory says
+ * otherwise.
+ *
  * <p>A directory or a file that others than its owner may write is refused, and so is one that
  * belongs to neither this process's user nor root: whoever can write it could run programs as the
  * worker.
@@ -73,14 +77,22 @@ public final class CommandDirectory {
           }
         }
       }
+      SettingsFile table = table(directory.toRealPath());
+      OldHandlers old = OldHandlers.of(table.settings());
       List<HandlerDefinition> definitions = new ArrayList<>();
       for (Map.Entry<String, Path> program : programs.entrySet()) {
-        definitions.add(definition(program.getKey(), program.getValue()));
+        definitions.add(definition(program.getKey(), program.getValue(), table, old));
       }
       return definitions;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /** What the operator says of old handlers; nothing where there is no such file. */
+  private static SettingsFile table(Path directory) throws IOException {
+    Path table = directory.resolve(OldHandlers.TABLE);
+    return Files.exists(table) ? SettingsFile.read(table) : SettingsFile.empty(table);
   }
 
   private static List<Path> files(Path directory) throws IOException {
@@ -98,28 +110,37 @@ public final class CommandDirectory {
     return dot > 0 ? name.substring(0, dot) : name;
   }
 
-  private static HandlerDefinition definition(String name, Path program) throws IOException {
+  private static HandlerDefinition definition(
+      String file, Path program, SettingsFile table, OldHandlers old) throws IOException {
     TrustedFile.require(program);
     if (!Files.isRegularFile(program) || !Files.isExecutable(program)) {
       throw new InvalidCommandException(program, "must be a program that this user may execute");
     }
-    Path settings = program.resolveSibling(name + PROPERTIES);
-    if (!Files.exists(settings)) {
+    Path settings = program.resolveSibling(file + PROPERTIES);
+    if (Files.exists(settings)) {
+      SettingsFile own = SettingsFile.read(settings);
+      return definition(file, program, own, own.settings());
+    }
+    if (!OldHandlers.isOne(file)) {
       throw new InvalidCommandException(
           program, "must have " + settings.getFileName() + " beside it");
     }
-    SettingsFile file = SettingsFile.read(settings);
-    Map<String, String> given = file.settings();
-    String environment = given.remove(ENVIRONMENT);
+    return definition(old.handler(file), program, table, old.settings(file));
+  }
+
+  private static HandlerDefinition definition(
+      String name, Path program, SettingsFile file, Map<String, String> given) {
+    Map<String, String> others = new LinkedHashMap<>(given);
+    String environment = others.remove(ENVIRONMENT);
     CommandHandler handler =
         CommandHandler.of(program)
             .withEnvironment(environment == null ? Set.of() : SettingsFile.words(environment));
-    if (!given.containsKey("on")) {
+    if (!others.containsKey("on")) {
       throw file.refused("must say which events the program is on");
     }
     HandlerDefinition definition =
         file.checked("name", name, value -> HandlerDefinition.leased(value, handler));
-    for (Map.Entry<String, String> one : given.entrySet()) {
+    for (Map.Entry<String, String> one : others.entrySet()) {
       definition = apply(file, definition, one.getKey(), one.getValue());
     }
     return definition;

@@ -41,6 +41,11 @@ public final class SettingsFile {
     return new SettingsFile(file, settings);
   }
 
+  /** One that is not there and sets nothing. */
+  static SettingsFile empty(Path file) {
+    return new SettingsFile(file, Map.of());
+  }
+
   /** What it sets, by name; a copy of the caller's own. */
   public Map<String, String> settings() {
     return new LinkedHashMap<>(settings);

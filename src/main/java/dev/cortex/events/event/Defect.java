@@ -25,6 +25,8 @@ public enum Defect {
   CONFLICT,
   /** A document is too large, nested too deep, or holds too long a number. SQLSTATE 54000. */
   TOO_LARGE,
+  /** A line of a spool is torn, or is not the one that was written. */
+  DAMAGED_LINE,
   /** The compressed file that it came from is damaged, and nothing can be read from there on. */
   DAMAGED_FILE;
 

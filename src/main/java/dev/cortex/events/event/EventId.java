@@ -1,8 +1,11 @@
 package dev.cortex.events.event;
 
+import java.security.SecureRandom;
 import java.time.Instant;
 import java.time.LocalDateTime;
 import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.HexFormat;
 import java.util.regex.Pattern;
 
 /**
@@ -11,6 +14,13 @@ import java.util.regex.Pattern;
 public final class EventId {
   private static final Pattern FORM = Pattern.compile("evt_[0-9]{8}_[0-9]{6}_[a-z0-9]+");
   private static final int MAX_LENGTH = 100;
+
+  /** More than a derived id's suffix can have, so that none is looked for under it. */
+  private static final int SUFFIX_BYTES = 10;
+
+  private static final SecureRandom RANDOM = new SecureRandom();
+  private static final DateTimeFormatter SECOND =
+      DateTimeFormatter.ofPattern("yyyyMMdd_HHmmss").withZone(ZoneOffset.UTC);
 
   private EventId() {}
 
@@ -32,6 +42,13 @@ public final class EventId {
     append(id, second.getMinute(), 2);
     append(id, second.getSecond(), 2);
     return id.append('_').append(Long.toHexString(number)).toString();
+  }
+
+  /** An id for an event that its emitter names, as nobody else will. */
+  public static String random(Instant now) {
+    byte[] suffix = new byte[SUFFIX_BYTES];
+    RANDOM.nextBytes(suffix);
+    return "evt_" + SECOND.format(now) + "_" + HexFormat.of().formatHex(suffix);
   }
 
   private static void append(StringBuilder id, int number, int digits) {

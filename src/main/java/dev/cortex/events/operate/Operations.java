@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
 import javax.sql.DataSource;
 
@@ -93,6 +94,21 @@ public final class Operations {
   /** The handler's deliveries are claimed again. */
   public void resumeHandler(String handler, String reason) {
     verbs.resumeHandler(handler, reason);
+  }
+
+  /**
+   * Chooses what runs a handler of which workers have two implementations. Its subscriptions and
+   * deliveries stay; workers finish what they run, and go on with the other one within seconds.
+   *
+   * @param implementation {@code java} or {@code program}
+   */
+  public void implement(String handler, String implementation, String reason) {
+    verbs.implement(handler, implementation, reason);
+  }
+
+  /** The handlers that are run by their programs, where a worker has Java code for them too. */
+  public Set<String> handlersOfPrograms() {
+    return questions.handlersOfPrograms();
   }
 
   /**

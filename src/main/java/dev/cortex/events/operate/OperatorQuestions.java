@@ -11,6 +11,7 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /** The questions: each is a view or a function of the database, bounded there or here. */
 final class OperatorQuestions {
@@ -63,6 +64,18 @@ final class OperatorQuestions {
         row.getLong("held"),
         row.getLong("dead"),
         columns.moment("oldest_due"));
+  }
+
+  Set<String> handlersOfPrograms() {
+    return Set.copyOf(
+        database.ask(
+            "handlers",
+            handle ->
+                handle
+                    .createQuery(
+                        "select h.name from cortex.handlers h where h.implementation = 'program'")
+                    .mapTo(String.class)
+                    .list()));
   }
 
   List<HandlerStatus> handlers() {

@@ -99,6 +99,19 @@ final class OperatorVerbs {
     return handle.createQuery(call).bind(0, handler).bind(1, reason).map((r, c) -> 1).one();
   }
 
+  void implement(String handler, String implementation, String reason) {
+    database.ask(
+        "implement",
+        handle ->
+            handle
+                .createQuery("select cortex.implement(?, ?, ?)")
+                .bind(0, handler)
+                .bind(1, implementation)
+                .bind(2, reason)
+                .map((row, context) -> 1)
+                .one());
+  }
+
   TypeMove pauseType(String type, String reason) {
     return move("pause", "select * from cortex.pause_type(?, ?, ?)", type, reason);
   }

@@ -21,6 +21,11 @@ public final class EmitFailedException extends CortexException {
     super(codeOf(cause), "events not recorded: SQLSTATE " + cause.getSQLState(), cause);
   }
 
+  /** For an error that came before or after the statements, as with a connection. */
+  public static EmitFailedException because(SQLException cause) {
+    return new EmitFailedException(cause);
+  }
+
   private static ErrorCode codeOf(SQLException cause) {
     return switch (DatabaseFault.of(cause).orElse(DatabaseFault.OTHER)) {
       case CONTENTION -> ErrorCode.TEMPORARY;

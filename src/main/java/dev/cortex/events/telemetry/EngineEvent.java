@@ -76,6 +76,12 @@ public sealed interface EngineEvent {
   /** A schedule fired. */
   record ScheduleFired(String schedule, Instant fireAt, String eventId) implements EngineEvent {}
 
+  /**
+   * Events that waited in a spool were moved into the log, or what they were not into the
+   * quarantine.
+   */
+  record SpoolDrained(long delivered, long quarantined, long damaged) implements EngineEvent {}
+
   /** Partitions of the coming months were made. */
   record PartitionsMade(int partitions) implements EngineEvent {}
 }

@@ -97,6 +97,14 @@ final class LogTelemetry implements Telemetry {
           fire.schedule(),
           fire.fireAt(),
           fire.eventId());
+    } else if (event instanceof EngineEvent.SpoolDrained drained) {
+      boolean isWhole = drained.quarantined() + drained.damaged() == 0;
+      LOG.atLevel(isWhole ? org.slf4j.event.Level.INFO : org.slf4j.event.Level.WARN)
+          .log(
+              "spool_drained delivered={} quarantined={} damaged={}",
+              drained.delivered(),
+              drained.quarantined(),
+              drained.damaged());
     } else if (event instanceof EngineEvent.PartitionsMade made) {
       LOG.info("partitions_made partitions={}", made.partitions());
     }

@@ -53,6 +53,7 @@ public final class Worker implements AutoCloseable {
   private final Loop overruns;
   private final Loop housekeeping;
   private final Loop schedules;
+  private final Optional<Loop> spool;
   private final Loop backfills;
   private final BatchRunner runner;
   private final LaneRunner lanes;
@@ -105,6 +106,10 @@ public final class Worker implements AutoCloseable {
             new HousekeepingStep(pool, workers, slots, caution, telemetry, workerId),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
+    this.spool =
+        options
+            .spool()
+            .map(one -> new Loop("spool", new SpoolStep(one, pool, telemetry), telemetry));
     this.backfills = new Loop("backfills", new BackfillStep(pool, workers), telemetry);
     Sessions handlers = new Sessions(pool, telemetry);
     this.runner =
@@ -129,7 +134,8 @@ public final class Worker implements AutoCloseable {
    * Starts a worker. Waits for the database for as long as it takes.
    *
    * @param pool where transactions come from, at READ COMMITTED: at least as many connections as
-   *     slots, and four more; with leased handlers, as many as leases and one more besides
+   *     slots, and four more; with leased handlers, as many as leases and one more besides; with a
+   *     spool, one more
    * @param sessions where the one long session for listening comes from: directly from the server,
    *     not through a pooler that shares sessions
    * @throws IllegalArgumentException when two handlers have one name, or the pool gives connections
@@ -176,6 +182,7 @@ public final class Worker implements AutoCloseable {
     housekeeping.start();
     schedules.start();
     backfills.start();
+    spool.ifPresent(Loop::start);
   }
 
   /** The id of this start of the worker, as in {@code cortex.workers}. */
@@ -271,6 +278,7 @@ public final class Worker implements AutoCloseable {
     }
     // In the reverse order of starting; the listening session last, since it proves that we live.
     backfills.stop();
+    spool.ifPresent(Loop::stop);
     schedules.stop();
     housekeeping.stop();
     overruns.stop();
@@ -282,6 +290,7 @@ public final class Worker implements AutoCloseable {
     finishOrGiveBack();
     keeperLoops.forEach(Loop::stop);
     await(backfills, LAST_WORDS);
+    spool.ifPresent(loop -> await(loop, LAST_WORDS));
     await(schedules, LAST_WORDS);
     await(housekeeping, LAST_WORDS);
     await(overruns, LAST_WORDS);

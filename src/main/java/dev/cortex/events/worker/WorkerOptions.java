@@ -1,6 +1,8 @@
 package dev.cortex.events.worker;
 
+import dev.cortex.events.spool.Spool;
 import java.time.Duration;
+import java.util.Optional;
 
 /**
  * How a worker process is to be.
@@ -11,8 +13,10 @@ import java.time.Duration;
  *     handlers; each takes a connection when it begins and ends
  * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back,
  *     at most a day
+ * @param spool from which it delivers what waits for the database; one more connection
  */
-public record WorkerOptions(String name, int slots, int leases, Duration gracePeriod) {
+public record WorkerOptions(
+    String name, int slots, int leases, Duration gracePeriod, Optional<Spool> spool) {
 
   public WorkerOptions {
     if (name.isBlank() || name.length() > 200) {
@@ -32,22 +36,26 @@ public record WorkerOptions(String name, int slots, int leases, Duration gracePe
 
   /** Named for this host and process, with 4 slots, 8 leases and 30 seconds of grace. */
   public static WorkerOptions defaults() {
-    return new WorkerOptions(ProcessName.here(), 4, 8, Duration.ofSeconds(30));
+    return new WorkerOptions(ProcessName.here(), 4, 8, Duration.ofSeconds(30), Optional.empty());
   }
 
   public WorkerOptions withName(String name) {
-    return new WorkerOptions(name, slots, leases, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
   public WorkerOptions withSlots(int slots) {
-    return new WorkerOptions(name, slots, leases, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
   public WorkerOptions withLeases(int leases) {
-    return new WorkerOptions(name, slots, leases, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
   public WorkerOptions withGracePeriod(Duration gracePeriod) {
-    return new WorkerOptions(name, slots, leases, gracePeriod);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
+  }
+
+  public WorkerOptions withSpool(Spool spool) {
+    return new WorkerOptions(name, slots, leases, gracePeriod, Optional.of(spool));
   }
 }

@@ -62,6 +62,8 @@ class ArchitectureTest {
         .definedBy("dev.cortex.events.handler")
         .layer("outbox")
         .definedBy("dev.cortex.events.outbox")
+        .layer("spool")
+        .definedBy("dev.cortex.events.spool")
         .layer("delivery")
         .definedBy("dev.cortex.events.delivery")
         .layer("schedule")
@@ -96,6 +98,8 @@ class ArchitectureTest {
         .mayOnlyAccessLayers("event")
         .whereLayer("outbox")
         .mayOnlyAccessLayers("event", "database")
+        .whereLayer("spool")
+        .mayOnlyAccessLayers("event", "database", "outbox")
         .whereLayer("delivery")
         .mayOnlyAccessLayers("event", "database")
         .whereLayer("schedule")
@@ -106,7 +110,7 @@ class ArchitectureTest {
         .mayOnlyAccessLayers("event", "database")
         .whereLayer("worker")
         .mayOnlyAccessLayers(
-            "event", "telemetry", "database", "handler", "outbox", "delivery", "schedule")
+            "event", "telemetry", "database", "handler", "outbox", "spool", "delivery", "schedule")
         .whereLayer("front door")
         .mayOnlyAccessLayers(
             "event",
@@ -114,6 +118,7 @@ class ArchitectureTest {
             "database",
             "handler",
             "outbox",
+            "spool",
             "delivery",
             "schedule",
             "operate",

@@ -135,7 +135,15 @@ class InstallationTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"status", "events", "migrate", "emit task.failed --source me", "emit -"})
+  @ValueSource(
+      strings = {
+        "status",
+        "events",
+        "migrate",
+        "spool drain",
+        "emit task.failed --source me --no-spool",
+        "emit - --no-spool"
+      })
   void a_database_that_is_away_ends_with_69_and_shows_no_password(String command) {
     TestCommandLine away = TestCommandLine.at("postgresql://u:secret@127.0.0.1:1/db");
     Answer answer = away.run(command.split(" "));

@@ -113,6 +113,47 @@ class CommandDirectoryTest {
   }
 
   @Test
+  void old_handlers_are_on_what_their_names_say() throws IOException {
+    for (String name :
+        List.of("on-security-alert", "on-system-startup", "on-task-failed", "on-task-failure")) {
+      mode(Files.writeString(directory.resolve(name + ".sh"), "#!/bin/sh\n"), "rwxr-xr-x");
+    }
+    assertThat(CommandDirectory.read(directory))
+        .extracting(one -> one.name() + " " + one.patterns())
+        .containsExactly(
+            "on-security-alert [security.vulnerability_found]",
+            "on-system-startup [daemon.started]",
+            "on-task-failed [task.failed]",
+            "on-task-failure [task.failed]");
+  }
+
+  @Test
+  void the_operators_table_says_otherwise_and_sets_what_all_old_handlers_have() throws IOException {
+    mode(Files.writeString(directory.resolve("on-health-alert.sh"), "#!/bin/sh\n"), "rwxr-xr-x");
+    mode(
+        Files.writeString(directory.resolve("on-learning-pattern.sh"), "#!/bin/sh\n"), "rwxr-xr-x");
+    Path table =
+        Files.writeString(
+            directory.resolve("handlers.properties"),
+            """
+            on-health-alert = system.health_alert, task.*
+            on-learning-pattern = learned-patterns
+            max_attempts = 3
+            """);
+    mode(table, "rw-r--r--");
+
+    List<HandlerDefinition> handlers = CommandDirectory.read(directory);
+    assertThat(handlers)
+        .extracting(HandlerDefinition::name)
+        .containsExactly("on-health-alert", "learned-patterns");
+    assertThat(handlers.get(0).patterns()).containsExactly("system.health_alert", "task.*");
+    assertThat(handlers).allMatch(one -> one.retry().maxAttempts() == 3);
+
+    mode(table, "rw-rw-rw-");
+    assertRefused(table, "must be writable by its owner only");
+  }
+
+  @Test
   void two_programs_of_one_name_are_refused() throws IOException {
     program("scan.sh", "on = security.*");
     Path second = program("scan.py", "on = security.*");

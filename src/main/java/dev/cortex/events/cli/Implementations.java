@@ -1,0 +1,75 @@
+package dev.cortex.events.cli;
+
+import dev.cortex.events.handler.HandlerDefinition;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The handlers of a worker, of which some have two implementations: Java code, and a program of the
+ * same name, which is on whatever the code is on.
+ */
+final class Implementations {
+  private final Map<String, HandlerDefinition> java = new LinkedHashMap<>();
+  private final Map<String, HandlerDefinition> programs = new LinkedHashMap<>();
+
+  Implementations(List<HandlerDefinition> java, List<HandlerDefinition> programs) {
+    java.forEach(one -> this.java.put(one.name(), one));
+    programs.forEach(
+        one -> {
+          @Nullable HandlerDefinition other = this.java.get(one.name());
+          HandlerDefinition program = other == null ? one : onWhat(other, one);
+          if (this.programs.put(one.name(), program) != null) {
+            throw new IllegalArgumentException(
+                "two programs may not be one handler, two were \"" + one.name() + "\"");
+          }
+        });
+  }
+
+  /** The program, subscribed as the code is; no leased handler has an order. */
+  private static HandlerDefinition onWhat(HandlerDefinition code, HandlerDefinition program) {
+    if (code.order().isPresent()) {
+      throw new IllegalArgumentException(
+          "an ordered handler may not be a program, \"" + code.name() + "\" is ordered");
+    }
+    return new HandlerDefinition(
+        program.name(),
+        code.patterns(),
+        program.work(),
+        program.retry(),
+        program.maxBatch(),
+        program.timeBudget(),
+        code.requirement(),
+        program.order(),
+        program.maxRunning(),
+        program.maxEmitted());
+  }
+
+  /** Whether any handler has both. */
+  boolean hasChoice() {
+    return java.keySet().stream().anyMatch(programs::containsKey);
+  }
+
+  /** What to run: the program where there is no other, or where it is chosen. */
+  List<HandlerDefinition> chosen(Set<String> byPrograms) {
+    Map<String, HandlerDefinition> chosen = new LinkedHashMap<>(java);
+    programs.forEach(
+        (name, program) -> {
+          if (!java.containsKey(name) || byPrograms.contains(name)) {
+            chosen.put(name, program);
+          }
+        });
+    return new ArrayList<>(chosen.values());
+  }
+
+  /** Of these, those that have both; anybody else's make no difference here. */
+  Set<String> relevant(Set<String> byPrograms) {
+    return byPrograms.stream()
+        .filter(name -> java.containsKey(name) && programs.containsKey(name))
+        .collect(Collectors.toUnmodifiableSet());
+  }
+}

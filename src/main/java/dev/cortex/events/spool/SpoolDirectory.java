@@ -1,0 +1,132 @@
+package dev.cortex.events.spool;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The files of a spool. {@code WRITER.NUMBER.jsonl} is written to or waits, with {@code .draining}
+ * behind it it has been taken from its writer; {@code damaged} holds files with lines that could
+ * not be read. Links are never followed.
+ */
+record SpoolDirectory(Path path) {
+  private static final int OPEN_TO_OTHERS = 077;
+  private static final Set<PosixFilePermission> PRIVATE_FILE =
+      PosixFilePermissions.fromString("rw-------");
+
+  /** Exists, and is what it has to be. */
+  boolean exists() throws IOException {
+    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+      return false;
+    }
+    if (!Files.isDirectory(path, LinkOption.NOFOLLOW_LINKS)) {
+      throw SpoolFailedException.unfit(path.toString(), "must be a directory, and not a link");
+    }
+    if (((int) Files.getAttribute(path, "unix:mode") & OPEN_TO_OTHERS) != 0) {
+      throw SpoolFailedException.unfit(path.toString(), "must be open to its owner only (0700)");
+    }
+    if (!isOurs()) {
+      throw SpoolFailedException.unfit(path.toString(), "must belong to the user of this process");
+    }
+    return true;
+  }
+
+  /** By number on Linux, where a container's user may have no name. */
+  private boolean isOurs() throws IOException {
+    Path self = Path.of("/proc/self");
+    return Files.exists(self)
+        ? Files.getAttribute(path, "unix:uid").equals(Files.getAttribute(self, "unix:uid"))
+        : Files.getOwner(path).getName().equals(System.getProperty("user.name"));
+  }
+
+  /** Made where it is missing. */
+  void make() throws IOException {
+    if (!exists()) {
+      Files.createDirectories(path, privately("rwx------"));
+      exists();
+    }
+  }
+
+  /** A file that was not there before. */
+  FileChannel create(Path file) throws IOException {
+    return FileChannel.open(
+        file,
+        Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS),
+        PosixFilePermissions.asFileAttribute(PRIVATE_FILE));
+  }
+
+  /** Puts names on the disk that were made, changed or removed in the directory. */
+  void force() throws IOException {
+    try (FileChannel names = FileChannel.open(path, StandardOpenOption.READ)) {
+      names.force(true);
+    }
+  }
+
+  /** What waits, in the order in which it is drained: for each writer, oldest first. */
+  List<SpoolFile> files() throws IOException {
+    try (Stream<Path> entries = Files.list(path)) {
+      return entries
+          .filter(SpoolFile::isOne)
+          .filter(entry -> Files.isRegularFile(entry, LinkOption.NOFOLLOW_LINKS))
+          .map(SpoolFile::new)
+          .sorted()
+          .toList();
+    }
+  }
+
+  /** Files that hold damaged lines. */
+  List<Path> damaged() throws IOException {
+    Path aside = path.resolve("damaged");
+    if (!Files.isDirectory(aside, LinkOption.NOFOLLOW_LINKS)) {
+      return List.of();
+    }
+    try (Stream<Path> entries = Files.list(aside)) {
+      return entries.sorted().toList();
+    }
+  }
+
+  /** Keeps a file where no drain looks. */
+  void setAside(Path file) throws IOException {
+    Path aside = path.resolve("damaged");
+    if (!Files.isDirectory(aside, LinkOption.NOFOLLOW_LINKS)) {
+      Files.createDirectory(aside, privately("rwx------"));
+    }
+    Files.move(file, aside.resolve(file.getFileName()), StandardCopyOption.ATOMIC_MOVE);
+  }
+
+  /** The right to drain, which ends with the process; null while another has it. */
+  @Nullable FileChannel tryDrainLock() throws IOException {
+    FileChannel lock =
+        FileChannel.open(
+            path.resolve("drain.lock"),
+            Set.of(StandardOpenOption.CREATE, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS),
+            PosixFilePermissions.asFileAttribute(PRIVATE_FILE));
+    try {
+      @Nullable FileLock held = lock.tryLock();
+      if (held != null) {
+        return lock;
+      }
+    } catch (OverlappingFileLockException e) {
+      // Another thread of this process drains.
+    }
+    lock.close();
+    return null;
+  }
+
+  private static FileAttribute<Set<PosixFilePermission>> privately(String mode) {
+    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(mode));
+  }
+}

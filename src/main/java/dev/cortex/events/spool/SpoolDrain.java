@@ -1,0 +1,218 @@
+package dev.cortex.events.spool;
+
+import dev.cortex.events.event.Defect;
+import dev.cortex.events.event.ErrorCode;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.outbox.EmitFailedException;
+import dev.cortex.events.outbox.Outbox;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.attribute.FileTime;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Moves what waits into the log, file by file. A file is removed when all of it is committed; a
+ * process that dies before that leaves it, and what was committed is known by its id when the file
+ * is read again.
+ */
+final class SpoolDrain {
+  /** A batch that is refused is recorded again in halves. */
+  private static final int MAX_EVENTS = 500;
+
+  private static final long MAX_BYTES = 8L * 1024 * 1024;
+
+  /** As much of a line as the quarantine keeps. */
+  private static final int KEPT_BYTES = 1024 * 1024;
+
+  /** A line without an end is being written, until its file has been still for so long. */
+  private static final Duration WRITING = Duration.ofSeconds(10);
+
+  /** An emitter of the same ids is met once or twice, not five times in a row. */
+  private static final int MAX_TRIES = 5;
+
+  /**
+   * Keeps what is no event, once. Parameters: origin, reason, detail, the first mebibyte, the size
+   * in bytes, SHA-256 of all of it. Needs EXECUTE only. Locks: waits for another one that keeps the
+   * same bytes.
+   */
+  private static final String QUARANTINE = "select cortex.quarantine(?, ?, ?, ?, ?, ?)";
+
+  /** A line and the event that it holds. */
+  private static final class Waiting {
+    private final String origin;
+    private final byte[] line;
+    private final EventDraft draft;
+
+    private Waiting(String origin, byte[] line) {
+      this.origin = origin;
+      this.line = line;
+      this.draft = SpoolLine.read(line);
+    }
+
+    private EventDraft draft() {
+      return draft;
+    }
+  }
+
+  private final SpoolDirectory directory;
+  private final Connection connection;
+  private final Outbox outbox = new Outbox();
+  private DrainSummary summary = DrainSummary.NOTHING;
+
+  SpoolDrain(SpoolDirectory directory, Connection connection) {
+    this.directory = directory;
+    this.connection = connection;
+  }
+
+  DrainSummary drain() throws IOException, SQLException {
+    if (!directory.exists()) {
+      return summary;
+    }
+    try (@Nullable FileChannel lock = directory.tryDrainLock()) {
+      List<SpoolFile> files = directory.files();
+      return lock == null ? summary.plusLeft(files.size()) : drain(files);
+    }
+  }
+
+  private DrainSummary drain(List<SpoolFile> files) throws IOException, SQLException {
+    boolean before = connection.getAutoCommit();
+    connection.setAutoCommit(false);
+    boolean isWhole = false;
+    try {
+      Set<String> waiting = new HashSet<>(); // of such a writer nothing later may go first
+      for (SpoolFile file : files) {
+        if (waiting.contains(file.writer()) || !drain(file.taken())) {
+          waiting.add(file.writer());
+          summary = summary.plusLeft(1);
+        }
+      }
+      isWhole = true;
+      return summary;
+    } finally {
+      if (!isWhole) {
+        connection.rollback();
+      }
+      connection.setAutoCommit(before);
+    }
+  }
+
+  /** Whether all of the file is where it belongs. */
+  private boolean drain(SpoolFile file) throws IOException, SQLException {
+    if (file.isTooLarge()) {
+      summary = summary.plusDamaged();
+      directory.setAside(file.path());
+      return true;
+    }
+    FileTime written = Files.getLastModifiedTime(file.path());
+    SpoolFile.Content content = file.read();
+    boolean isEmpty = content.lines().isEmpty();
+    if ((content.isTorn() || isEmpty)
+        && written.toInstant().isAfter(Instant.now().minus(WRITING))) {
+      return false;
+    }
+    long damagedBefore = summary.damaged();
+    deliver(file, content.lines());
+    if (summary.damaged() > damagedBefore) {
+      directory.setAside(file.path());
+    } else {
+      Files.deleteIfExists(file.path());
+    }
+    return true;
+  }
+
+  private void deliver(SpoolFile file, List<byte[]> lines) throws SQLException {
+    List<Waiting> batch = new ArrayList<>();
+    long bytes = 0;
+    int number = 0;
+    for (byte[] line : lines) {
+      String origin = "spool %s:%d".formatted(file.path(), ++number);
+      try {
+        batch.add(new Waiting(origin, line));
+        bytes += line.length;
+      } catch (InvalidEventException e) {
+        quarantine(origin, line, e);
+        connection.commit();
+      }
+      if (batch.size() == MAX_EVENTS || bytes >= MAX_BYTES) {
+        record(batch);
+        batch.clear();
+        bytes = 0;
+      }
+    }
+    record(batch);
+  }
+
+  /** In the order of the batch; what the database refuses is found by halving. */
+  private void record(List<Waiting> batch) throws SQLException {
+    if (batch.isEmpty()) {
+      return;
+    }
+    try {
+      emit(batch);
+      summary = summary.plusDelivered(batch.size());
+    } catch (InvalidEventException e) {
+      connection.rollback();
+      if (batch.size() > 1) {
+        int middle = batch.size() / 2;
+        record(batch.subList(0, middle));
+        record(batch.subList(middle, batch.size()));
+      } else {
+        quarantine(batch.get(0).origin, batch.get(0).line, e);
+        connection.commit();
+      }
+    }
+  }
+
+  private void emit(List<Waiting> batch) throws SQLException {
+    for (int tries = 1; ; tries++) {
+      try {
+        outbox.emitAll(connection, batch.stream().map(Waiting::draft).toList());
+        connection.commit();
+        return;
+      } catch (EmitFailedException e) {
+        if (e.code() != ErrorCode.TEMPORARY || tries == MAX_TRIES) {
+          throw e;
+        }
+        connection.rollback();
+      }
+    }
+  }
+
+  private void quarantine(String origin, byte[] line, InvalidEventException refusal)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(QUARANTINE)) {
+      statement.setString(1, origin);
+      statement.setString(2, refusal.defect().name().toLowerCase(Locale.ROOT));
+      statement.setString(3, refusal.field() + " " + refusal.rule());
+      statement.setBytes(4, Arrays.copyOf(line, Math.min(line.length, KEPT_BYTES)));
+      statement.setLong(5, line.length);
+      statement.setBytes(6, sha256(line));
+      statement.execute();
+    }
+    summary =
+        refusal.defect() == Defect.DAMAGED_LINE ? summary.plusDamaged() : summary.plusQuarantined();
+  }
+
+  private static byte[] sha256(byte[] bytes) {
+    try {
+      return MessageDigest.getInstance("SHA-256").digest(bytes);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
+  }
+}

@@ -1,0 +1,411 @@
+package dev.cortex.events.shell;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.cortex.events.database.DatabaseAddress;
+import dev.cortex.events.database.PostgresExtension;
+import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.spool.DrainSummary;
+import dev.cortex.events.spool.Spool;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.postgresql.ds.PGSimpleDataSource;
+
+/** Scripts in the old style, run by a real bash with real programs. */
+@ExtendWith(PostgresExtension.class)
+class ShellLoggerTest {
+  private static final Path LOGGER =
+      Path.of(System.getProperty("project.basedir", "."), "ops/shell/event-logger.sh")
+          .toAbsolutePath()
+          .normalize();
+  private static final String ENVELOPE =
+      "{\"event_id\":\"evt_20251201_165420_3dc39e75a77d\",\"event_type\":\"task.failed\","
+          + "\"timestamp\":\"2025-12-01T22:54:20+0000\",\"source\":\"w-1\"}";
+
+  /** What a shell, psql, SQL or a file of lines could stumble over. */
+  private static final String[] HOSTILE = {
+    "it's",
+    "\\\\' || pg_sleep(1) || '",
+    "'; drop table cortex.events; --",
+    "$(touch canary) `touch canary` ${HOME}",
+    ":x :'x' :\\\"x\\\" %s %d %n",
+    "\\\\! touch canary",
+    "\\n\\\\.\\n",
+    "CAUSE HELD E::jsonb E'x' & \\\\1",
+    "é 😀 \uFFFD \u2028",
+    "a\\\"b\\\\",
+  };
+
+  private final TestDatabase database;
+  private final Map<String, String> environment = new TreeMap<>();
+  private Path directory;
+
+  ShellLoggerTest(TestDatabase database) {
+    this.database = database;
+  }
+
+  private record Answer(int status, String out, String err) {}
+
+  @BeforeEach
+  void empty(@TempDir Path parent) throws SQLException {
+    for (String program : List.of("bash", "jq", "psql", "sync")) {
+      assumeTrue(isInstalled(program), program + " is not installed");
+    }
+    directory = parent;
+    environment.put("PATH", System.getenv("PATH"));
+    environment.put("HOME", parent.toString());
+    environment.put("DATABASE_URL", url(database.address("cortex_emitter")));
+    environment.put("LOGGER", LOGGER.toString());
+    execute(
+        "insert into cortex.event_types (type) values ('task.failed') on conflict do nothing",
+        "delete from cortex.events",
+        "delete from cortex.dedupe_keys");
+  }
+
+  @Test
+  void an_event_is_created_on_one_line_and_emitted_on_the_next() throws Exception {
+    Answer answer =
+        script(
+            """
+            set -euo pipefail
+            EVENT_JSON=$("$LOGGER" --create "task.failed" "worker-7" '{"task_id": "t-1"}' "c-1" "high")
+            echo "$EVENT_JSON" | jq -r .event_id
+            echo "$EVENT_JSON" | "$LOGGER"
+            """);
+    assertThat(answer.err()).isEmpty();
+    String id = answer.out().lines().findFirst().orElseThrow();
+    assertThat(id).matches("evt_[0-9]{8}_[0-9]{6}_[a-z0-9]+");
+    assertThat(answer.out())
+        .isEqualTo(
+            "%1$s\nEvent validation passed\nEvent logged: %1$s -> cortex.events\n".formatted(id));
+    assertThat(
+            strings(
+                "select concat_ws(' ', event_id, type, source, priority, correlation_id, payload ->> 'task_id') from cortex.events"))
+        .containsExactly(id + " task.failed worker-7 high c-1 t-1");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"set -euo pipefail", "set -f; set -o noclobber; IFS=:", ":"})
+  void a_script_that_sources_it_runs_on_with_its_own_options(String options) throws Exception {
+    Answer answer =
+        script(
+            options
+                + """
+
+                before=$(set -o; shopt)
+                source "$LOGGER"
+                event=$(create_event task.failed worker-7 '{"n": 1}')
+                validate_event "$event" >/dev/null
+                log_event "$event" >/dev/null
+                create_and_log_event task.failed worker-7 '{"n": 2}' "" low >/dev/null
+                [[ $(generate_event_id) != $(generate_event_id) ]]
+                if log_event '{"event_id": "x"}' 2>/dev/null; then echo wrong; else echo "refused $?"; fi
+                [[ $(set -o; shopt) == "$before" ]] && echo same
+                """);
+    assertThat(answer.err()).isEmpty();
+    assertThat(answer.out()).isEqualTo("refused 1\nsame\n");
+    assertThat(strings("select payload ->> 'n' from cortex.events order by 1"))
+        .containsExactly("1", "2");
+  }
+
+  @Test
+  void the_validator_says_which_field_is_wrong() throws Exception {
+    Map<String, String> wrong =
+        Map.of(
+            "{",
+            "ERROR: Invalid JSON",
+            "[]",
+            "ERROR: Invalid event: must be a JSON object",
+            ENVELOPE.replace("source", "sauce"),
+            "ERROR: Missing required field: source",
+            ENVELOPE.replace("evt_", "id_"),
+            "ERROR: Invalid event_id format: id_20251201_165420_3dc39e75a77d",
+            ENVELOPE.replace("12-01T", "02-30T"),
+            "ERROR: Invalid timestamp format: 2025-02-30T22:54:20+0000",
+            ENVELOPE.replace("task.failed", "Task"),
+            "ERROR: Invalid event_type: Task",
+            with("\"payload\":[]"),
+            "ERROR: Invalid payload: must be a JSON object",
+            with("\"metadata\":{\"priority\":\"urgent\"}"),
+            "ERROR: Invalid priority: urgent",
+            with("\"priority\":\"high\""),
+            "ERROR: Unknown field: priority");
+    for (Map.Entry<String, String> each : wrong.entrySet()) {
+      environment.put("EVENT", each.getKey());
+      Answer answer = script("\"${LOGGER/logger/validator}\" \"$EVENT\"");
+      assertThat(answer).isEqualTo(new Answer(1, "", each.getValue() + "\n"));
+    }
+    environment.put("EVENT", ENVELOPE);
+    assertThat(script("\"${LOGGER/logger/validator}\" \"$EVENT\""))
+        .isEqualTo(new Answer(0, "Event validation passed\n", ""));
+  }
+
+  @Test
+  void what_the_database_refuses_is_an_error_and_is_not_spooled() throws Exception {
+    Answer answer = script("\"$LOGGER\" \"$(\"$LOGGER\" --create task.faild w '{}')\"");
+    assertThat(answer.status()).isEqualTo(1);
+    assertThat(answer.err())
+        .contains("ERROR: Event refused: ")
+        .contains("did you mean \"task.failed\"");
+    assertThat(spool().isEmpty()).isTrue();
+  }
+
+  @Test
+  void an_event_that_is_logged_twice_is_there_once() throws Exception {
+    environment.put("EVENT", ENVELOPE);
+    assertThat(script("\"$LOGGER\" \"$EVENT\"; \"$LOGGER\" \"$EVENT\"").status()).isZero();
+    assertThat(strings("select id from cortex.events")).hasSize(1);
+  }
+
+  @Test
+  void nothing_in_an_event_is_run_or_changed_on_its_way() throws Exception {
+    for (String backslashes : List.of("on", "off")) {
+      execute(
+          "delete from cortex.events",
+          "delete from cortex.dedupe_keys",
+          "alter database \"%s\" set standard_conforming_strings = %s"
+              .formatted(strings("select current_database()").get(0), backslashes));
+      for (String text : HOSTILE) {
+        environment.put("PAYLOAD", "{\"n\": 12345678901234567890.5, \"text\": \"" + text + "\"}");
+        Answer answer =
+            script(
+                "source \"$LOGGER\"; create_and_log_event task.failed \"$PAYLOAD\" \"$PAYLOAD\"");
+        assertThat(answer.status()).as("%s: %s", text, answer.err()).isZero();
+      }
+      assertThat(strings("select payload::text from cortex.events order by id"))
+          .isEqualTo(payloads());
+      assertThat(strings("select source from cortex.events order by id"))
+          .hasSize(HOSTILE.length)
+          .allMatch(source -> source.startsWith("{\"n\": 12345678901234567890.5"));
+    }
+    assertThat(directory.resolve("canary")).doesNotExist();
+  }
+
+  @Test
+  void nothing_in_an_event_is_run_or_changed_on_its_way_through_the_spool() throws Exception {
+    String there = environment.put("DATABASE_URL", "postgresql://u:p%40@127.0.0.1:1/db");
+    for (String text : HOSTILE) {
+      environment.put("PAYLOAD", "{\"n\": 12345678901234567890.5, \"text\": \"" + text + "\"}");
+      Answer answer = script("source \"$LOGGER\"; create_and_log_event task.failed w \"$PAYLOAD\"");
+      assertThat(answer.status()).as("%s: %s", text, answer.err()).isZero();
+      assertThat(answer.err()).contains("spooled, to be delivered later").doesNotContain("p@");
+    }
+    assertThat(there).isNotNull();
+    assertThat(drain()).isEqualTo(new DrainSummary(HOSTILE.length, 0, 0, 0));
+    assertThat(strings("select payload::text from cortex.events order by id"))
+        .isEqualTo(payloads());
+    assertThat(directory.resolve("canary")).doesNotExist();
+  }
+
+  private List<String> payloads() throws SQLException {
+    List<String> payloads = new ArrayList<>();
+    for (String text : HOSTILE) {
+      payloads.add(
+          strings(
+                  "select ?::jsonb::text",
+                  "{\"n\": 12345678901234567890.5, \"text\": \"" + text + "\"}")
+              .get(0));
+    }
+    return payloads;
+  }
+
+  @Test
+  void a_call_runs_two_programs_and_neither_password_nor_payload_is_in_their_arguments()
+      throws Exception {
+    environment.put("PATH", recordingPrograms().toString());
+    String there = environment.get("DATABASE_URL");
+    for (String url : List.of(there, "postgresql://u:secret@127.0.0.1:1/db")) {
+      environment.put("DATABASE_URL", url);
+      Answer first =
+          script(
+              "source \"$LOGGER\"; create_and_log_event task.failed w '{\"payload\": \"hidden\"}'");
+      assertThat(first.status()).as(first.err()).isZero();
+      Files.deleteIfExists(directory.resolve("calls"));
+      Answer answer =
+          script(
+              "source \"$LOGGER\"; create_and_log_event task.failed w '{\"payload\": \"hidden\"}'");
+      assertThat(answer.status()).as(answer.err()).isZero();
+      List<String> calls = Files.readAllLines(directory.resolve("calls"));
+      assertThat(calls.stream().filter(call -> call.startsWith("run "))).hasSize(2);
+      assertThat(calls).noneMatch(call -> call.contains("hidden") || call.contains("secret"));
+      String password = password();
+      assertThat(calls).noneMatch(call -> call.contains(password));
+    }
+  }
+
+  private String password() throws SQLException {
+    return database
+        .address("cortex_emitter")
+        .dataSource()
+        .unwrap(PGSimpleDataSource.class)
+        .getPassword();
+  }
+
+  /** All that a call may find, each of which notes its arguments first. */
+  private Path recordingPrograms() throws IOException {
+    Path programs = Files.createDirectory(directory.resolve("programs"));
+    for (String program : List.of("jq", "psql", "sync", "mkdir", "rm")) {
+      Path file =
+          Files.writeString(
+              programs.resolve(program),
+              """
+              #!/bin/bash
+              echo "run %1$s $*" >> "%2$s/calls"
+              exec %3$s "$@"
+              """
+                  .formatted(program, directory, which(program)));
+      Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
+    }
+    return programs;
+  }
+
+  @Test
+  void while_the_database_is_away_an_event_is_durable_in_the_spool_and_delivered_once()
+      throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    Answer answer =
+        script(
+            """
+            set -euo pipefail
+            source "$LOGGER"
+            for n in 1 2 3; do create_and_log_event task.failed w "{\\"n\\": $n}"; done
+            "$LOGGER" --create task.failed w '{"n": 4}' | "$LOGGER"
+            ls -l "$HOME/.local/state/cortex-events/spool" | grep -c '^-rw-------.*jsonl$'
+            """);
+    assertThat(answer.status()).as(answer.err()).isZero();
+    assertThat(answer.out()).contains(".000001.jsonl").endsWith("4\n");
+    assertThat(spool().status().unreadable()).isZero();
+    assertThat(drain()).isEqualTo(new DrainSummary(4, 0, 0, 0));
+    assertThat(strings("select payload ->> 'n' from cortex.events order by id"))
+        .containsExactly("1", "2", "3", "4");
+    assertThat(drain()).isEqualTo(new DrainSummary(0, 0, 0, 0));
+  }
+
+  @Test
+  void where_neither_takes_the_event_the_call_fails() throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    environment.put("EVENT", ENVELOPE);
+    environment.put("CORTEX_SPOOL_DIR", "/proc/nowhere");
+    Answer unwritable = script("\"$LOGGER\" \"$EVENT\"");
+    assertThat(unwritable.status()).isEqualTo(1);
+    assertThat(unwritable.err()).contains("ERROR: Event not logged");
+
+    environment.put("CORTEX_SPOOL_DIR", directory.resolve("full").toString());
+    environment.put("CORTEX_SPOOL_MAX_FILES", "2");
+    environment.put("CORTEX_SPOOL_RETRY_SECONDS", "0");
+    Answer full =
+        script(
+            "source \"$LOGGER\"; for n in 1 2 3; do create_and_log_event task.failed w '{}'; done; exit $?");
+    assertThat(full.status()).isEqualTo(1);
+    assertThat(full.err()).contains("ERROR: the spool is full, it holds 2 files");
+
+    Path link = Files.createSymbolicLink(directory.resolve("link"), directory.resolve("full"));
+    environment.put("CORTEX_SPOOL_DIR", link.toString());
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").err()).contains("not a link");
+  }
+
+  @Test
+  void an_input_that_is_empty_and_a_payload_that_is_none_are_errors() throws Exception {
+    assertThat(script("echo | \"$LOGGER\""))
+        .isEqualTo(new Answer(1, "", "ERROR: Empty input from stdin\n"));
+    assertThat(script("\"$LOGGER\" --create task.failed w '{'").status()).isEqualTo(2);
+    assertThat(script("\"$LOGGER\" nonsense").err())
+        .isEqualTo("ERROR: Invalid JSON\nERROR: Event validation failed\n");
+  }
+
+  private static String with(String member) {
+    return ENVELOPE.substring(0, ENVELOPE.length() - 1) + "," + member + "}";
+  }
+
+  private Spool spool() {
+    return Spool.at(directory.resolve(".local/state/cortex-events/spool"));
+  }
+
+  private DrainSummary drain() throws SQLException {
+    try (Connection connection = database.address("cortex_emitter").dataSource().getConnection()) {
+      return spool().drain(connection);
+    }
+  }
+
+  private Answer script(String script) throws IOException, InterruptedException {
+    Path file = Files.writeString(directory.resolve("script.sh"), script);
+    Path out = directory.resolve("out");
+    Path err = directory.resolve("err");
+    ProcessBuilder builder =
+        new ProcessBuilder("/bin/bash", file.toString())
+            .directory(directory.toFile())
+            .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
+            .redirectOutput(out.toFile())
+            .redirectError(err.toFile());
+    builder.environment().clear();
+    builder.environment().putAll(environment);
+    int status = builder.start().waitFor();
+    return new Answer(
+        status,
+        Files.readString(out, StandardCharsets.UTF_8),
+        Files.readString(err, StandardCharsets.UTF_8));
+  }
+
+  private static boolean isInstalled(String program) {
+    return Stream.of(System.getenv("PATH").split(":"))
+        .anyMatch(path -> Files.isExecutable(Path.of(path, program)));
+  }
+
+  private static Path which(String program) {
+    return Stream.of(System.getenv("PATH").split(":"))
+        .map(path -> Path.of(path, program))
+        .filter(Files::isExecutable)
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static String url(DatabaseAddress address) throws SQLException {
+    PGSimpleDataSource source = address.dataSource().unwrap(PGSimpleDataSource.class);
+    return address.jdbcUrl() + "?user=" + source.getUser() + "&password=" + source.getPassword();
+  }
+
+  private void execute(String... statements) throws SQLException {
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      for (String one : statements) {
+        statement.execute(one);
+      }
+    }
+  }
+
+  private List<String> strings(String query, String... parameters) throws SQLException {
+    List<String> strings = new ArrayList<>();
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
+        PreparedStatement statement = connection.prepareStatement(query)) {
+      for (int i = 0; i < parameters.length; i++) {
+        statement.setString(i + 1, parameters[i]);
+      }
+      try (ResultSet rows = statement.executeQuery()) {
+        while (rows.next()) {
+          strings.add(rows.getString(1));
+        }
+      }
+    }
+    return strings;
+  }
+}
