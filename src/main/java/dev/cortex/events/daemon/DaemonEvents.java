@@ -107,8 +107,7 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
 
   private OptionalLong diskFreeMb() {
     try {
-      return OptionalLong.of(
-          Files.getFileStore(host.disk()).getUsableSpace() / (1024 * 1024));
+      return OptionalLong.of(Files.getFileStore(host.disk()).getUsableSpace() / (1024 * 1024));
     } catch (IOException e) {
       return OptionalLong.empty();
     }

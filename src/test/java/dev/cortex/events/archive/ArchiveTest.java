@@ -373,8 +373,7 @@ class ArchiveTest {
   @Test
   void who_is_not_the_owner_is_told_so_once_something_is_to_go() throws Exception {
     old("evt_20250115_120000_owner");
-    Archive archive =
-        Archive.on(database.address("cortex_worker").dataSource()).in(directory);
+    Archive archive = Archive.on(database.address("cortex_worker").dataSource()).in(directory);
     assertThatThrownBy(() -> archive.run(() -> false))
         .isInstanceOfSatisfying(
             ArchiveFailedException.class,

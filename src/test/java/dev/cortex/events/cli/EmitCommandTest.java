@@ -120,7 +120,9 @@ class EmitCommandTest {
     assertThat(one.status()).as(one.err()).isZero();
     Answer many =
         cortex.run(
-            bytes("\uFEFF{\"event_type\": \"%s\", \"source\": \"me\"}\n".formatted(type)), "emit", "-");
+            bytes("\uFEFF{\"event_type\": \"%s\", \"source\": \"me\"}\n".formatted(type)),
+            "emit",
+            "-");
     assertThat(many.status()).as(many.err()).isZero();
     assertThat(subscription.recorded()).isEqualTo(2);
   }

@@ -55,6 +55,7 @@ class LoadTestCommandTest {
     assertThat(answer.out())
         .contains("event system: active (evt_")
         .contains("event system   active (evt_")
+        .containsPattern(Pattern.compile("handlers have answered within \\d+ ms: active\\)"))
         .containsPattern(Pattern.compile("emitted\\s+\\d+ events, [0-9.]+ a second"))
         .contains("worker-health")
         .contains("task-outcomes")
@@ -64,7 +65,9 @@ class LoadTestCommandTest {
             number(
                 "select count(distinct source) from cortex.events where source like 'load-test-%-worker-%'"))
         .isEqualTo(12);
-    assertThat(number("select count(*) from cortex.events where type = 'task.created' and source like 'load-test-%'"))
+    assertThat(
+            number(
+                "select count(*) from cortex.events where type = 'task.created' and source like 'load-test-%'"))
         .isBetween(24L, 48L);
     assertThat(number("select count(*) from fleet.task_outcomes"))
         .isEqualTo(

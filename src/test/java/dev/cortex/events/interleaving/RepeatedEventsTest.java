@@ -299,7 +299,8 @@ class RepeatedEventsTest {
   }
 
   private void keysCountFor(String period) throws SQLException {
-    engine.run("update cortex.event_types set dedupe_period = ?::interval where type = ?", period, TYPE);
+    engine.run(
+        "update cortex.event_types set dedupe_period = ?::interval where type = ?", period, TYPE);
   }
 
   /** As if they had been given two hours ago. */
