@@ -86,6 +86,9 @@ public record LoadResult(
     if (!after.isActive()) {
       broken.add("the event system is not active any more");
     }
+    if (after.reported().filter(active -> !active).isPresent()) {
+      broken.add("the observability check answers that the event system is not active");
+    }
     if (emitted == 0) {
       broken.add("nothing was emitted");
     }

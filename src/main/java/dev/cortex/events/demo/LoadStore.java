@@ -23,10 +23,15 @@ final class LoadStore {
              (select count(*)
                 from cortex.events e
                where e.received_at > clock_timestamp() - interval '5 minutes') as recent,
+             (select bool_or(r.payload ->> 'active' = 'true')
+                from cortex.event_log r
+               where r.causation_id = c.event_id
+                 and r.type = 'system.observability_reported') as reported,
              (extract(epoch from max(d.finished_at) - min(l.received_at)) * 1000)::bigint as answer_ms
         from (select ?::text as event_id) c
        cross join lateral cortex.locate_event(c.event_id) l
         left join lateral cortex.deliveries_of(c.event_id) d on true
+       group by c.event_id
       """;
 
   /** Parameters: beginning, the run. */
@@ -128,6 +133,7 @@ final class LoadStore {
           row.getLong("deliveries"),
           row.getLong("answered"),
           row.getLong("recent"),
+          Optional.ofNullable((Boolean) row.getObject("reported")),
           Optional.ofNullable((Long) row.getObject("answer_ms")));
     }
   }

@@ -10,6 +10,8 @@ import java.util.Optional;
  * @param deliveries of the check: how many handlers have to answer it
  * @param answered how many of them are done
  * @param recentEvents received within the last five minutes
+ * @param reported what was answered, where a handler of the fleet did: whether there are events of
+ *     others within its window; none yet, before a load test on an idle system
  * @param answerMs from the receipt of the check to the end of its last handler
  */
 public record Observability(
@@ -18,6 +20,7 @@ public record Observability(
     long deliveries,
     long answered,
     long recentEvents,
+    Optional<Boolean> reported,
     Optional<Long> answerMs) {
 
   /** Somebody works, and whoever has to answer has. */
@@ -37,6 +40,7 @@ public record Observability(
         + " of "
         + deliveries
         + " handlers have answered"
-        + answerMs.map(ms -> " within " + ms + " ms").orElse("");
+        + answerMs.map(ms -> " within " + ms + " ms").orElse("")
+        + reported.map(active -> active ? ": active" : ": not active yet").orElse("");
   }
 }

@@ -55,6 +55,7 @@ class LoadTestCommandTest {
     assertThat(answer.out())
         .contains("event system: active (evt_")
         .contains("event system   active (evt_")
+        .containsPattern(Pattern.compile("handlers have answered within \\d+ ms: active\\)"))
         .containsPattern(Pattern.compile("emitted\\s+\\d+ events, [0-9.]+ a second"))
         .contains("worker-health")
         .contains("task-outcomes")
