@@ -55,16 +55,6 @@ create trigger record_retention_change after update of kept_for on cortex.event_
 grant update (kept_for, records_kept_for, archive_directory) on cortex.settings to ${operator};
 grant update (kept_for) on cortex.event_types to ${operator};
 
--- The advisory lock between retention and whatever makes a delivery for an event that is already in the log. Who
--- makes one (replay, back-fill) takes it shared, and looks inside it whether the event is still there; who takes events
--- out of the log takes it exclusively, and looks inside it whether a delivery is open. Retention holds it for seconds at
--- most, and gives way after as long.
-create or replace function cortex.log_lock_key() returns bigint
-language sql immutable parallel safe as $$ select 7293847102938471030 $$;
-
-comment on function cortex.log_lock_key is
-  'Advisory lock: shared by who makes deliveries for old events, exclusive by who takes old events away.';
-
 -- The months of the log and of the audit. A partition that is detached is not part of the log any more and waits to be
 -- archived and dropped; one that is detaching was left so by a run that was interrupted.
 create view cortex.partitions as
