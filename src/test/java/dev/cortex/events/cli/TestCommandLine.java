@@ -18,6 +18,9 @@ import java.util.Map;
 
 /** The command line in this process, with its output kept, on a test database. */
 final class TestCommandLine {
+  /** Not the one of who runs the tests. */
+  private static final String SPOOL = Path.of("target", "test-spool").toAbsolutePath().toString();
+
   private final Map<String, String> environment;
 
   /** What a command did. */
@@ -31,9 +34,19 @@ final class TestCommandLine {
   static TestCommandLine on(TestDatabase database) throws SQLException {
     try (Connection connection = database.superuserAddress().dataSource().getConnection();
         Statement statement = connection.createStatement()) {
-      statement.execute("drop role if exists cli");
+      // Roles are the server's: another test's database may hold something of this one.
       statement.execute(
-          "create role cli login password 'cli' in role cortex_owner, cortex_emitter, cortex_worker, cortex_auditor, cortex_operator");
+          """
+          do $$
+          begin
+            create role cli login password 'cli';
+          exception
+            when duplicate_object then null;
+          end
+          $$
+          """);
+      statement.execute(
+          "grant cortex_owner, cortex_emitter, cortex_worker, cortex_auditor, cortex_operator to cli");
       // And of the one that migrated it.
       statement.execute("grant " + database.address().user() + " to cli");
     }
@@ -50,7 +63,7 @@ final class TestCommandLine {
   }
 
   static TestCommandLine at(String url) {
-    return new TestCommandLine(Map.of("DATABASE_URL", url));
+    return new TestCommandLine(Map.of("DATABASE_URL", url, "CORTEX_SPOOL_DIR", SPOOL));
   }
 
   /** With these variables too. */

@@ -4,6 +4,7 @@ import dev.cortex.events.cli.Main;
 import dev.cortex.events.event.Envelope;
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.io.Writer;
@@ -14,8 +15,9 @@ import java.util.concurrent.CompletableFuture;
 
 /**
  * {@code cortex emit -} as processes, one after the other, fed with numbered envelopes at the pace
- * of the other emitters. The n-th id that one prints says that its n-th envelope is committed,
- * which is written to a file outside the database; what it does not answer is in doubt.
+ * of the other emitters. The n-th id that one prints says that its n-th envelope is kept, in the
+ * database or, while that is away, in a spool; which is written to a file outside the database as
+ * committed. What it does not answer is in doubt.
  */
 final class CliEmitter {
   private static final int FLUSHED = 20;
@@ -50,6 +52,7 @@ final class CliEmitter {
       for (int from = first; from < end; from += share) {
         committed += emit(from, Math.min(from + share, end), lines);
       }
+      drainSpool();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -57,9 +60,7 @@ final class CliEmitter {
   }
 
   private int emit(int from, int to, PrintStream lines) throws IOException {
-    ProcessBuilder builder = WorkerProcess.jvm(Main.class, "emit", "-");
-    builder.environment().put("DATABASE_URL", url);
-    Process process = builder.start();
+    Process process = cortex("emit", "-").start();
     CompletableFuture<Boolean> fed = CompletableFuture.supplyAsync(() -> feed(process, from, to));
     int n = from;
     try (BufferedReader output = process.inputReader(StandardCharsets.UTF_8)) {
@@ -78,6 +79,23 @@ final class CliEmitter {
       lines.println(unanswered + " in_doubt");
     }
     return n - from;
+  }
+
+  /** Delivers what its processes have spooled. */
+  private void drainSpool() throws IOException {
+    Process process = cortex("spool", "drain").start();
+    process.getInputStream().transferTo(OutputStream.nullOutputStream());
+    int status = process.onExit().join().exitValue();
+    if (status != 0) {
+      throw new IllegalStateException("cortex spool drain ended with " + status);
+    }
+  }
+
+  private ProcessBuilder cortex(String... arguments) {
+    ProcessBuilder builder = WorkerProcess.jvm(Main.class, arguments);
+    builder.environment().put("DATABASE_URL", url);
+    builder.environment().put("CORTEX_SPOOL_DIR", ledger.resolveSibling("spool").toString());
+    return builder;
   }
 
   /** Whether it took them all. */
