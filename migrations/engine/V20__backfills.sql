@@ -159,6 +159,8 @@ begin
 
   if v_row.position < v_row.walk_to and v_row.ended_at is null and v_allowed > 0 then
     perform cortex.lock_log_shared();
+    -- As an emitter's lock: who changes the order of a handler excludes both, before the routes are read.
+    lock table only cortex.events in row exclusive mode;
 
     -- Few events for few deliveries; many where none of the few wants one.
     foreach v_look in array array[least(10000, greatest(1000, 10 * v_allowed)), 10000] loop

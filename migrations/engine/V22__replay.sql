@@ -87,6 +87,8 @@ begin
 
   perform pg_advisory_xact_lock(hashtextextended('cortex.replay', 0));
   perform cortex.lock_log_shared();
+  -- As an emitter's lock: who changes the order of a handler excludes both, before the routes are read.
+  lock table only cortex.events in row exclusive mode;
   perform pg_current_xact_id();  -- before the routes are read: who changes them waits for the transactions that have a number
   if replay.event_id is not null then
     select n.id, n.received_at into v_id, v_at from cortex.event_named(replay.event_id) n;

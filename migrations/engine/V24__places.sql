@@ -247,6 +247,8 @@ $$;
 create or replace function cortex.limit_running(p_handler smallint, p_max_running smallint) returns void
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 begin
+  -- The row's lock: an operator's word that comes now is waited for, and not overridden.
+  perform from cortex.handlers h where h.handler_id = p_handler for no key update;
   update cortex.handlers h
      set declared_running = p_max_running
    where h.handler_id = p_handler

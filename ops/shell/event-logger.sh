@@ -172,8 +172,9 @@ _cortex_to_spool() ( # DIRECTORY EVENT SUM
     echo "ERROR: the spool must be a directory of this user's, and not a link: $dir" >&2
     exit 1
   fi
-  [[ ! -f $dir/away ]] || read -r _ files <"$dir/away"
-  if ((${files:-0} >= ${CORTEX_SPOOL_MAX_FILES:-100000})); then
+  [[ ! -f $dir/away ]] || IFS=' ' read -r _ files <"$dir/away"
+  [[ $files =~ ^[0-9]{1,9}$ ]] || files=0 # what is not a number would be evaluated as one
+  if ((10#$files >= ${CORTEX_SPOOL_MAX_FILES:-100000})); then
     echo "ERROR: the spool is full, it holds $files files: $dir" >&2
     exit 1
   fi
@@ -199,9 +200,9 @@ _cortex_to_spool() ( # DIRECTORY EVENT SUM
 _cortex_is_away() { # DIRECTORY
   local at=0 files now
   [[ -s $1/away && -f $1/away && ! -L $1/away ]] || return 1
-  read -r at files <"$1/away" || return 1
+  IFS=' ' read -r at files <"$1/away" || return 1
   printf -v now '%(%s)T' -1
-  [[ $at =~ ^[0-9]+$ ]] && ((now - at < ${CORTEX_SPOOL_RETRY_SECONDS:-5} && now >= at))
+  [[ $at =~ ^[1-9][0-9]{0,17}$ ]] && ((now - at < ${CORTEX_SPOOL_RETRY_SECONDS:-5} && now >= at))
 }
 
 # Makes the spool where there is none.

@@ -85,7 +85,8 @@ final class WorkerCommand implements Callable<Integer> {
   @Option(
       names = "--drain-spool",
       description =
-          "Deliver what waits in the spool of this user on this host, as `cortex spool drain` does.")
+          "Deliver what waits in the spool of this user on this host, as `cortex spool drain` does;"
+              + " also with --commands, since what programs emit may be spooled.")
   private boolean drainSpool;
 
   @Mixin private SpoolChoice spool;
@@ -149,7 +150,9 @@ final class WorkerCommand implements Callable<Integer> {
       options = leases.isPresent() ? options.withLeases(leases.get()) : options;
       options = name.isPresent() ? options.withName(name.get()) : options;
       options =
-          drainSpool ? options.withSpool(spool.spool(cortex.console().environment())) : options;
+          drainSpool || commands.isPresent()
+              ? options.withSpool(spool.spool(cortex.console().environment()))
+              : options;
       return grace.isPresent() ? options.withGracePeriod(Duration.ofSeconds(grace.get())) : options;
     } catch (IllegalArgumentException e) {
       throw cortex.wrong(e.getMessage());

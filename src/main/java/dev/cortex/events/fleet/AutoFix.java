@@ -137,6 +137,7 @@ final class AutoFix implements BatchHandler {
         EventDraft.of("task.created", NAME)
             .withPayload(Json.of(payload))
             .withCorrelationId(failure.correlation())
+            .withPriority(failure.event().priority())
             .withRunAt(next.runAt());
     Json metadata = failure.event().metadata();
     return metadata.equals(Json.empty()) ? task : task.withMetadata(metadata);

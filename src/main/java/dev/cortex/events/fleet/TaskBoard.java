@@ -14,6 +14,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -113,7 +114,7 @@ final class TaskBoard implements BatchHandler {
     }
 
     String urgency() {
-      return priority.orElse(event.priority().label());
+      return priority.map(text -> text.toLowerCase(Locale.ROOT)).orElse(event.priority().label());
     }
   }
 

@@ -24,10 +24,10 @@ import javax.sql.DataSource;
 public final class OldSystem {
   /** A part of the directory, in the order in which the parts are taken in. */
   public enum Part {
+    /** {@code queue}: to be handled, also where the archive has it, since a replay queued it. */
+    QUEUE(true),
     /** {@code archive/DATE} and {@code archive/failed}: for the log only. */
     ARCHIVE(false),
-    /** {@code queue}: to be handled. */
-    QUEUE(true),
     /** {@code *.jsonl}: for the log only; mostly repetitions of the others. */
     LOGS(false);
 
@@ -62,8 +62,8 @@ public final class OldSystem {
                       new NoSuchFileException(
                           directory + " with coordination/events/{archive,queue,*.jsonl}"));
       Map<Part, List<Path>> paths = new LinkedHashMap<>();
-      paths.put(Part.ARCHIVE, ifThere(events.resolve("archive")));
       paths.put(Part.QUEUE, ifThere(events.resolve("queue")));
+      paths.put(Part.ARCHIVE, ifThere(events.resolve("archive")));
       paths.put(Part.LOGS, logs(events));
       return new OldSystem(paths);
     } catch (IOException e) {

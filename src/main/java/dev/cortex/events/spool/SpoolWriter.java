@@ -33,6 +33,9 @@ final class SpoolWriter {
   /** From here on, the next file. */
   private static final long ROLL_BYTES = SpoolFile.MAX_BYTES / 4;
 
+  /** All or none of what is appended at once lies in one file, which a drain has to take. */
+  private static final long MOST_AT_ONCE = SpoolFile.MAX_BYTES - ROLL_BYTES;
+
   /** Each time, the file has been drained between two steps. */
   private static final int MAX_TRIES = 100;
 
@@ -114,6 +117,10 @@ final class SpoolWriter {
         }
       }
       lookedAt = now;
+    }
+    if (more > MOST_AT_ONCE) {
+      throw SpoolFailedException.full(
+          directory.path().toString(), "it takes " + MOST_AT_ONCE + " bytes at once, was " + more);
     }
     if (usedBytes + more > maxBytes) {
       throw SpoolFailedException.full(
