@@ -151,17 +151,28 @@ final class BatchRunner {
       return true;
     }
     session.connection().rollback();
+    if (session.isSpoiled()) {
+      try (Session another = session.another()) {
+        runEachAlone(another, queue, slot, claimed);
+      }
+    } else {
+      runEachAlone(session, queue, slot, claimed);
+    }
+    return false;
+  }
+
+  private void runEachAlone(Session session, HandlerQueue queue, Slot slot, List<Delivery> claimed)
+      throws SQLException {
     for (Delivery delivery : claimed) {
       if (session.isSpoiled()) {
         // The others are found again by a claim on another connection.
         queue.marks().givenBack(claimed);
-        return false;
+        return;
       }
       slot.begin(queue, List.of(delivery), session);
       caution.show(slot);
       solo.run(session, queue, delivery);
     }
-    return false;
   }
 
   /**
@@ -202,7 +213,11 @@ final class BatchRunner {
       session.connection().commit();
       return true;
     }
-    return acknowledger.acknowledge(session, queue, present) == Acknowledger.Result.COMMITTED;
+    if (acknowledger.acknowledge(session, queue, present) == Acknowledger.Result.COMMITTED) {
+      return true;
+    }
+    session.spoil(); // what was changed outside of the transaction, no rollback mends
+    return false;
   }
 
   private static boolean isGoneInOrder(Delivery delivery) {

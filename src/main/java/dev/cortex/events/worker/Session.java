@@ -123,7 +123,18 @@ final class Session implements AutoCloseable {
   public void close() throws SQLException {
     if (isSpoiled) {
       cut();
+      closeCut();
+      return;
     }
     connection.close();
+  }
+
+  /** Its place in the pool is free again, whatever the pool says of it. */
+  private void closeCut() {
+    try {
+      connection.close();
+    } catch (SQLException e) {
+      // It was cut, which is what it complains of.
+    }
   }
 }

@@ -19,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
@@ -33,6 +34,8 @@ class DaemonCommandTest {
   private static final Duration PATIENCE = Duration.ofSeconds(60);
   private static final Pattern PID = Pattern.compile("process (\\d+)");
   private static final String FOR_EVER = "#!/bin/sh\nsleep 600 &\necho \"$!\" >&2\nwait\n";
+
+  private static final long LAST_WORDS_NANOS = TimeUnit.SECONDS.toNanos(5);
 
   private final TestDatabase database;
   private final Path directory;
@@ -52,9 +55,10 @@ class DaemonCommandTest {
   }
 
   @AfterEach
-  void nothing_outlives_the_test() throws InterruptedException {
+  void nothing_outlives_the_test() throws InterruptedException, SQLException {
     for (String daemon : daemons) {
       cortex.run("daemon", "stop", daemon);
+      awaitLastWords(daemon);
     }
     for (Process process : processes) {
       process.destroyForcibly().waitFor();
@@ -362,6 +366,18 @@ class DaemonCommandTest {
       return rows(question);
     } catch (SQLException e) {
       throw new IllegalStateException(e);
+    }
+  }
+
+  /** A supervisor tells of the end when it has ended; one that was killed does not. */
+  private void awaitLastWords(String daemon) throws SQLException {
+    String isToBeTold =
+        "select 1 from fleet.daemon_life where daemon = '"
+            + daemon
+            + "' having count(*) filter (where what = 'started') > count(*) filter (where what = 'stopped')";
+    long begin = System.nanoTime();
+    while (!rows(isToBeTold).isEmpty() && System.nanoTime() - begin < LAST_WORDS_NANOS) {
+      LockSupport.parkNanos(LAST_WORDS_NANOS / 100);
     }
   }
 

@@ -197,6 +197,36 @@ class SessionChangesTest {
     assertThat(seen).as("what the next handler saw").containsExactly(before, before);
   }
 
+  @Test
+  void a_session_that_one_event_of_a_batch_has_changed_is_used_for_none_of_the_others()
+      throws Exception {
+    runAsSuperuser(
+        "do $$ begin create role cortex_emitter_of_nobody_else;"
+            + " exception when duplicate_object then null; end $$");
+    runAsSuperuser("grant cortex_emitter_of_nobody_else to " + workerLogin());
+    String sql = "commit; set role cortex_emitter_of_nobody_else; begin";
+    try (CortexEvents cortex = CortexEvents.connect(database.address("cortex_worker"))) {
+      EventHandler onceBad =
+          (event, context) ->
+              event.source().equals("bad")
+                  ? misbehave(context.connection(), sql)
+                  : see(context.connection());
+      cortex.work(
+          List.of(definition(bad, badType, onceBad)), WorkerOptions.defaults().withSlots(1));
+      try (Connection connection = database.connection()) {
+        connection.setAutoCommit(false);
+        for (String source : List.of("good", "good", "good", "bad")) {
+          new Outbox().emit(connection, EventDraft.of(badType, source));
+        }
+        connection.commit();
+      }
+      await().atMost(PATIENCE).until(() -> reasons(bad).size() == 4);
+    }
+    assertThat(reasons(bad))
+        .containsExactlyInAnyOrder("done", "done", "done", "dead transaction_ended");
+    assertThat(seen).as("what the others saw").hasSize(6).containsOnly(seen.get(0));
+  }
+
   /** Runs the next handler, the bad one and the next one again; returns what the first saw. */
   private String runBeside(String sql) throws Exception {
     try (CortexEvents cortex =
