@@ -208,6 +208,7 @@ final class DemoStore {
                 from fleet.system_events e
                 join fleet.system_events request on request.event_id = e.causation_id
                where e.type = 'system.cleanup_completed'
+                 and e.source = 'cleanup'
                  and e.received_at >= ?
                  and request.source = 'demo') as cleanups
       """;
