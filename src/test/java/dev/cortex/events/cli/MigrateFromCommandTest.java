@@ -53,8 +53,8 @@ class MigrateFromCommandTest {
     assertThat(first.out().lines())
         .containsExactly(
             "PART     READ  ACCEPTED  DUPLICATE  QUARANTINED",
-            "archive     3         3          0            0",
             "queue       3         2          0            1",
+            "archive     3         3          0            0",
             "logs        7         3          2            2",
             "(kept in cortex.quarantined: origin, reason and detail of each; ops/runbooks/quarantine.md)");
     List<String> recorded = rows("select line from cortex.event_log order by line");
