@@ -134,6 +134,8 @@ class OrderTest {
         cortex.work(List.of(ordered(OrderTest::failingSometimes)));
       }
       engine.awaitNumber(2000, HANDLED);
+      // A key is let go after its last event, at the next look at its lane.
+      engine.awaitNumber(0, "select count(*) from cortex.blocked_keys");
     } finally {
       all.forEach(CortexEvents::close);
     }
