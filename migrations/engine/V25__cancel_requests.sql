@@ -25,6 +25,7 @@ declare
   v_request cortex.cancel_requests;
   v_tid     tid;
 begin
+  perform set_config('cortex.lanes_are_busy', 'yes', true);  -- a lane in which somebody works is not waited for
   for v_request in select r.* from cortex.cancel_requests r order by r.handler_id, r.event, r.generation for update skip locked loop
     select d.ctid into v_tid
       from cortex.deliveries d

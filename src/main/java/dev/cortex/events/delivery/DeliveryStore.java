@@ -27,28 +27,33 @@ import org.jspecify.annotations.Nullable;
 public final class DeliveryStore {
 
   /**
-   * Locks due deliveries and returns them with their events: the claim. What it does, its locks,
-   * its index and its plan are described at the function, in migrations/engine/V7__claim.sql.
+   * Takes a place where the handler has a limit, locks due deliveries and returns them with their
+   * events: the claim. What it does, its locks, its index and its plan are described at the
+   * function, in migrations/engine/V7__claim.sql. Always returns a row, whose tid is null when
+   * there is nothing. The claim's limit depends on the place, so the place is taken first.
    */
   private static final String CLAIM =
       """
       select tid::text, event, event_at, run_at, priority::text, generation, attempt, event_found,
              event_id, type, source, occurred_at, correlation_id, causation_id, causation_depth, key,
-             payload, metadata, now()
-        from cortex.claim(?::smallint, ?::smallint, ?::text::timestamptz[], ?::text::bigint[],
-                          ?::text::timestamptz[], ?::text::bigint[], ?)
+             payload, metadata, now(), has_place
+        from cortex.take_place(?::smallint) as has_place
+        left join lateral cortex.claim(
+                            ?::smallint, ?::smallint, ?::text::timestamptz[], ?::text::bigint[],
+                            ?::text::timestamptz[], ?::text::bigint[], case when has_place then ? else 0 end)
+          on true
       """;
 
   /**
    * Locks one delivery again by its full key, as it was seen; no row when somebody else has it, or
-   * has finished or settled it since, or where the handler has a limit and no place is free. The
-   * place is taken first, once. Index: deliveries_due.
+   * has finished or settled it since; or, unless it is only to be settled, where the handler has a
+   * limit and no place is free. The place is taken first, once. Index: deliveries_due.
    */
   private static final String RECLAIM =
       """
       select d.ctid::text, now()
         from cortex.deliveries d
-       where (select cortex.take_place(?::smallint))
+       where (? or (select cortex.take_place(?::smallint)))
          and d.handler_id = ?
          and d.lane = ?
          and d.priority = ?::cortex.priority
@@ -134,12 +139,13 @@ public final class DeliveryStore {
       throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(CLAIM)) {
       statement.setShort(1, handlerId);
-      statement.setShort(2, (short) 0);
-      statement.setString(3, window.fromAt());
-      statement.setString(4, window.fromNumber());
-      statement.setString(5, window.toAt());
-      statement.setString(6, window.toNumber());
-      statement.setInt(7, limit);
+      statement.setShort(2, handlerId);
+      statement.setShort(3, (short) 0);
+      statement.setString(4, window.fromAt());
+      statement.setString(5, window.fromNumber());
+      statement.setString(6, window.toAt());
+      statement.setString(7, window.toNumber());
+      statement.setInt(8, limit);
       try (ResultSet rows = statement.executeQuery()) {
         return toClaim(rows, handlerId);
       }
@@ -148,22 +154,21 @@ public final class DeliveryStore {
 
   /** Reads rows with the columns of {@link #CLAIM}; now() is the same in all of them. */
   private static Claim toClaim(ResultSet rows, short handlerId) throws SQLException {
-    List<Delivery> claimed = new ArrayList<>();
-    Instant lockedAt = Instant.MIN;
-    while (rows.next()) {
-      if (rows.getString(1) == null) {
-        return new Claim(List.of(), false);
-      } else if (claimed.isEmpty()) {
-        lockedAt = instant(rows, 19);
-      }
-      claimed.add(toDelivery(rows, handlerId, lockedAt));
+    rows.next();
+    if (rows.getString(1) == null) {
+      return new Claim(List.of(), rows.getBoolean(20));
     }
+    List<Delivery> claimed = new ArrayList<>();
+    Instant lockedAt = instant(rows, 19);
+    do {
+      claimed.add(toDelivery(rows, handlerId, lockedAt));
+    } while (rows.next());
     // The join inside the function keeps no order.
     claimed.sort(Comparator.comparing(Delivery::priority).thenComparing(Delivery::mark));
     return new Claim(claimed, true);
   }
 
-  /** Reads a row with the columns of {@link #CLAIM}, the last of them aside. */
+  /** Reads a row with the first eighteen columns of {@link #CLAIM}. */
   static Delivery toDelivery(ResultSet row, short handlerId, Instant lockedAt) throws SQLException {
     return new Delivery(
         row.getString(1),
@@ -205,23 +210,36 @@ public final class DeliveryStore {
   }
 
   /**
-   * Locks a delivery of an earlier transaction again.
+   * Locks a delivery of an earlier transaction again, to run it, in a place where its handler has a
+   * limit.
    *
    * @return where it lies now; empty when it is no longer this worker's to run
    */
   public Optional<Delivery> reclaim(Connection transaction, Delivery delivery) throws SQLException {
+    return lock(transaction, delivery, false);
+  }
+
+  /** The same, only to settle it. */
+  public Optional<Delivery> reclaimToSettle(Connection transaction, Delivery delivery)
+      throws SQLException {
+    return lock(transaction, delivery, true);
+  }
+
+  private Optional<Delivery> lock(Connection transaction, Delivery delivery, boolean toSettle)
+      throws SQLException {
     if (delivery.hold().isPresent()) {
-      return lanes.reclaim(transaction, delivery, delivery.hold().get());
+      return lanes.reclaim(transaction, delivery, delivery.hold().get(), toSettle);
     }
     try (PreparedStatement statement = transaction.prepareStatement(RECLAIM)) {
-      statement.setShort(1, delivery.handlerId());
+      statement.setBoolean(1, toSettle);
       statement.setShort(2, delivery.handlerId());
-      statement.setShort(3, delivery.lane());
-      statement.setString(4, delivery.priority().label());
-      statement.setObject(5, delivery.runAt().atOffset(ZoneOffset.UTC));
-      statement.setLong(6, delivery.number());
-      statement.setShort(7, delivery.generation());
-      statement.setInt(8, delivery.attempt());
+      statement.setShort(3, delivery.handlerId());
+      statement.setShort(4, delivery.lane());
+      statement.setString(5, delivery.priority().label());
+      statement.setObject(6, delivery.runAt().atOffset(ZoneOffset.UTC));
+      statement.setLong(7, delivery.number());
+      statement.setShort(8, delivery.generation());
+      statement.setInt(9, delivery.attempt());
       try (ResultSet rows = statement.executeQuery()) {
         return rows.next()
             ? Optional.of(delivery.lockedAgain(rows.getString(1), instant(rows, 2)))

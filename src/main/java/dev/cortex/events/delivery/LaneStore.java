@@ -25,12 +25,13 @@ import org.jspecify.annotations.Nullable;
  */
 public final class LaneStore {
 
+  /** A lane, and then a place where the handler has a limit: without one, no lane either. */
   private static final String TAKE =
       """
       select lane, version
         from cortex.take_lane(?::smallint, ?::text::smallint[], ?::text::bigint[],
                               ?::text::timestamptz[], ?::text::bigint[])
-       where lane is not null
+       where case when lane is not null then cortex.take_place(?::smallint) end
       """;
 
   /** The claim; the first nineteen columns are those of {@link DeliveryStore}'s. */
@@ -46,7 +47,7 @@ public final class LaneStore {
       """
       select tid::text, now()
         from cortex.reclaim_in_lane(?::smallint, ?::smallint, ?, ?, ?, ?, ?::smallint, ?::smallint) as tid
-       where tid is not null
+       where case when tid is not null then ? or cortex.take_place(?::smallint) end
       """;
 
   /**
@@ -114,6 +115,7 @@ public final class LaneStore {
       statement.setString(3, probe.from());
       statement.setString(4, probe.since());
       statement.setString(5, probe.versions());
+      statement.setShort(6, handlerId);
       try (ResultSet row = statement.executeQuery()) {
         return row.next()
             ? Optional.of(probe.turn(row.getShort(1), row.getLong(2)))
@@ -167,8 +169,12 @@ public final class LaneStore {
         hasBlocked);
   }
 
-  /** Takes the lane of a delivery again and locks the delivery, if it is still its turn. */
-  Optional<Delivery> reclaim(Connection transaction, Delivery delivery, LaneHold hold)
+  /**
+   * Takes the lane of a delivery again and locks the delivery, if it is still its turn; and takes a
+   * place, unless it is only to be settled.
+   */
+  Optional<Delivery> reclaim(
+      Connection transaction, Delivery delivery, LaneHold hold, boolean toSettle)
       throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(RECLAIM)) {
       statement.setShort(1, delivery.handlerId());
@@ -179,6 +185,8 @@ public final class LaneStore {
       statement.setLong(6, delivery.number());
       statement.setShort(7, delivery.generation());
       statement.setInt(8, delivery.attempt());
+      statement.setBoolean(9, toSettle);
+      statement.setShort(10, delivery.handlerId());
       try (ResultSet row = statement.executeQuery()) {
         return row.next()
             ? Optional.of(delivery.lockedAgain(row.getString(1), DeliveryStore.instant(row, 2)))

@@ -264,7 +264,7 @@ final class SoloRunner {
   private void settleAgain(
       Session session, HandlerQueue queue, Delivery seen, Settlement settlement)
       throws SQLException {
-    Optional<Delivery> locked = store.reclaim(session.connection(), seen);
+    Optional<Delivery> locked = store.reclaimToSettle(session.connection(), seen);
     if (locked.isEmpty() || !record(session, queue, locked.get(), settlement)) {
       leave(session, queue, seen);
     }

@@ -423,9 +423,9 @@ class ChaosTest {
         text("select count(*) from cortex.deliveries"));
     System.out.printf("  from a blow to the next attempt of a lost lease: %s%n", text(AFTER_BLOW));
     assertThat(refusals).as("stale acknowledgements, seed %d", SEED).isPositive();
-    assertThat(killed.size() - holders.getOrDefault(Held.NOTHING, 0))
-        .as("killed workers that held something, seed %d", SEED)
-        .isPositive();
+    assertThat(2 * (killed.size() - holders.getOrDefault(Held.NOTHING, 0)))
+        .as("killed workers that held something are at least half of all, seed %d", SEED)
+        .isGreaterThanOrEqualTo(killed.size());
     assertThat(database.count("select count(*) from crash_oracle where verdict <> 'repeated'"))
         .isEqualTo(4L * SHARE);
     assertThat(database.count("select count(*) from crash_oracle where verdict = 'repeated'"))

@@ -139,7 +139,7 @@ class PlansTest {
       throws SQLException {
     analyse(isAnalysed);
 
-    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "left join lateral");
+    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "from unnest(v_tids");
     assertThat(plans).isNotEmpty().allSatisfy(PlansTest::assertNothingIsReadWhole);
     assertThat(plans)
         .allSatisfy(

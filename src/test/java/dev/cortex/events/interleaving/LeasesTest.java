@@ -59,6 +59,18 @@ class LeasesTest {
     assertThat(engine.rows(TestEngine.ATTEMPTS, "leases")).containsExactly("0 done 1");
   }
 
+  /** A handler may be a program here and Java code there; places are of transactions only. */
+  @Test
+  void a_lease_is_taken_also_when_transactions_have_all_places() throws Exception {
+    engine.run("select cortex.limit_handler('leases', 1, 'test')");
+    engine.emit(TYPE, 1);
+    try (Connection session = engine.session();
+        Connection holder = engine.begin()) {
+      TestEngine.run(holder, "select from cortex.handler_places for no key update");
+      assertThat(lease(session, MINE).isHeld()).isTrue();
+    }
+  }
+
   @Test
   void interleaving_6_an_older_fence_renews_acknowledges_settles_and_gives_back_nothing()
       throws Exception {

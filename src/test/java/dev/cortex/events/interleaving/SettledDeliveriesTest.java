@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.delivery.Settlement;
@@ -176,6 +177,33 @@ class SettledDeliveriesTest {
       b.commit();
       assertThat(engine.store().reclaim(a, seen)).as("charged by another").isEmpty();
     }
+  }
+
+  /** Its own transaction is lost, and with it its place; somebody else has that by now. */
+  @Test
+  void a_delivery_of_a_limited_handler_is_settled_also_when_all_places_are_taken()
+      throws SQLException {
+    short handler = engine.subscribe("limited", TYPE);
+    engine.run("select cortex.limit_handler('limited', 1, 'test')");
+    engine.emit(TYPE, 2);
+    try (Connection a = engine.begin();
+        Connection b = engine.begin()) {
+      Delivery seen = engine.claim(a, handler, 1).get(0);
+      assertThat(engine.store().claim(b, handler, ClaimWindow.everything(), 1).hasPlace())
+          .isFalse();
+      b.rollback();
+      a.rollback();
+      try (Connection holder = engine.begin()) {
+        TestEngine.run(holder, "select from cortex.handler_places for no key update");
+        assertThat(engine.store().reclaim(a, seen)).as("to run it").isEmpty();
+        a.rollback();
+        Delivery locked = engine.store().reclaimToSettle(a, seen).orElseThrow();
+        assertThat(engine.store().settle(a, WORKER, locked, retry())).isTrue();
+        a.commit();
+      }
+    }
+    assertThat(engine.rows("select attempt from cortex.deliveries order by event"))
+        .containsExactly("1", "0");
   }
 
   /** The original and a replay of one event are held by two workers at once. */

@@ -453,7 +453,7 @@ class LeasedHandlersTest {
         leased(
                 (event, context) -> {
                   most.accumulateAndGet(running.incrementAndGet(), Math::max);
-                  Thread.sleep(2);
+                  Thread.sleep(2); // its work: long enough for others to begin beside it
                   running.decrementAndGet();
                   return Outcome.done();
                 })
