@@ -17,17 +17,17 @@ final class BackfillStep implements Loop.Step {
   private static final Duration REST = Duration.ofSeconds(1);
 
   private final DataSource pool;
-  private final WorkerStore store;
+  private final HouseStore house;
 
-  BackfillStep(DataSource pool, WorkerStore store) {
+  BackfillStep(DataSource pool, HouseStore house) {
     this.pool = pool;
-    this.store = store;
+    this.house = house;
   }
 
   @Override
   public Duration take() throws SQLException {
     try (Connection connection = pool.getConnection()) {
-      return store.backfillAndRetire(connection) ? INTERVAL : REST;
+      return house.backfillAndRetire(connection) ? INTERVAL : REST;
     }
   }
 }

@@ -25,6 +25,7 @@ final class HousekeepingStep implements Loop.Step {
 
   private final DataSource pool;
   private final WorkerStore store;
+  private final HouseStore house;
   private final List<Slot> slots;
   private final Caution caution;
   private final Telemetry telemetry;
@@ -35,12 +36,14 @@ final class HousekeepingStep implements Loop.Step {
   HousekeepingStep(
       DataSource pool,
       WorkerStore store,
+      HouseStore house,
       List<Slot> slots,
       Caution caution,
       Telemetry telemetry,
       int workerId) {
     this.pool = pool;
     this.store = store;
+    this.house = house;
     this.slots = slots;
     this.caution = caution;
     this.telemetry = telemetry;
@@ -85,44 +88,44 @@ final class HousekeepingStep implements Loop.Step {
 
   /** True when it is worth to go on at once. */
   private boolean keepHouse(Connection connection) throws SQLException {
-    WorkerStore.House house = store.keepHouse(connection, workerId);
-    house
+    HouseStore.Chores chores = house.keepHouse(connection, workerId);
+    chores
         .vanished()
         .forEach(vanished -> telemetry.record(new EngineEvent.WorkerVanished(vanished)));
-    caution.set(house.isCautious());
-    if (house.hasOverruns()) {
+    caution.set(chores.isCautious());
+    if (chores.hasOverruns()) {
       endOverruns(connection);
     }
-    if (house.hasCancelRequests()) {
+    if (chores.hasCancelRequests()) {
       serveCancelRequests(connection);
     }
-    return house.isMoving() && store.moveHeld(connection);
+    return chores.isMoving() && house.moveHeld(connection);
   }
 
   /** Of other workers too: their own watchdogs have had the time once over. */
   private void endOverruns(Connection connection) throws SQLException {
-    for (String handler : store.endOverruns(connection)) {
+    for (String handler : house.endOverruns(connection)) {
       telemetry.record(new EngineEvent.TransactionEnded(handler));
     }
   }
 
   /** What this process runs is told, and ends cancelled at the end of its run. */
   private void serveCancelRequests(Connection connection) throws SQLException {
-    for (WorkerStore.CancelRequest request : store.serveCancelRequests(connection)) {
+    for (HouseStore.CancelRequest request : house.serveCancelRequests(connection)) {
       for (Slot slot : slots) {
         slot.running().ifPresent(running -> tell(running, request));
       }
     }
   }
 
-  private static void tell(Slot.Running running, WorkerStore.CancelRequest request) {
+  private static void tell(Slot.Running running, HouseStore.CancelRequest request) {
     running.deliveries().stream()
         .filter(request::isFor)
         .forEach(delivery -> running.session().cancel(delivery, request.reason()));
   }
 
   private void createPartitions(Connection connection) throws SQLException {
-    int made = store.createPartitions(connection);
+    int made = house.createPartitions(connection);
     if (made > 0) {
       telemetry.record(new EngineEvent.PartitionsMade(made));
     }

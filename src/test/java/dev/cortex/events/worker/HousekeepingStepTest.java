@@ -77,7 +77,13 @@ class HousekeepingStepTest {
     WorkerStore store = new WorkerStore();
     Caution caution = new Caution(pool, store, 1, false);
     return new HousekeepingStep(
-        pool, store, List.of(new Slot((short) 1)), caution, Telemetry.silent(), 1);
+        pool,
+        store,
+        new HouseStore(),
+        List.of(new Slot((short) 1)),
+        caution,
+        Telemetry.silent(),
+        1);
   }
 
   /** The same connections, but that their statements are noted. */

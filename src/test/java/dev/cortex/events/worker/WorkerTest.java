@@ -309,6 +309,8 @@ class WorkerTest {
     emit(5);
     Thread closing = new Thread(worker::close);
     closing.start();
+    // No more work is taken once it waits for what runs.
+    await().atMost(PATIENCE).until(() -> closing.getState() == Thread.State.TIMED_WAITING);
     mayGoOn.countDown();
     closing.join();
     assertThat(count(audit("done"))).isEqualTo(1);

@@ -1,0 +1,102 @@
+package dev.cortex.events.worker;
+
+import dev.cortex.events.database.DatabaseFault;
+import dev.cortex.events.database.SchemaVersion;
+import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.telemetry.EngineEvent;
+import dev.cortex.events.telemetry.Telemetry;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import javax.sql.DataSource;
+
+/** The session, the id and the queues that a worker starts with. */
+record Opening(Connection session, int workerId, List<HandlerQueue> queues, boolean isCautious) {
+
+  /** Tries until the database is there; gives up only on what no waiting mends. */
+  static Opening patiently(
+      DataSource pool,
+      DataSource sessions,
+      List<HandlerDefinition> handlers,
+      WorkerOptions options,
+      Telemetry telemetry)
+      throws SQLException, InterruptedException {
+    boolean isTold = false;
+    while (true) {
+      try {
+        checkIsolation(pool);
+        return attempt(sessions, handlers, options, telemetry);
+      } catch (SQLException e) {
+        if (Thread.interrupted()) {
+          // A pool that is interrupted while it waits says so in words only.
+          throw new InterruptedException("interrupted while waiting for the database");
+        }
+        if (DatabaseFault.of(e).filter(fault -> !fault.costsAttempt()).isEmpty()) {
+          throw e;
+        }
+        if (!isTold) {
+          telemetry.record(
+              new EngineEvent.DatabaseLost(
+                  "start", Optional.ofNullable(e.getSQLState()).orElse("none")));
+          isTold = true;
+        }
+        TimeUnit.MILLISECONDS.sleep(500);
+      }
+    }
+  }
+
+  private static void checkIsolation(DataSource pool) throws SQLException {
+    try (Connection connection = pool.getConnection()) {
+      if (connection.getTransactionIsolation() != Connection.TRANSACTION_READ_COMMITTED) {
+        throw new IllegalArgumentException(
+            "pool must give connections at READ COMMITTED (2), was "
+                + connection.getTransactionIsolation());
+      }
+    }
+  }
+
+  private static Opening attempt(
+      DataSource sessions,
+      List<HandlerDefinition> handlers,
+      WorkerOptions options,
+      Telemetry telemetry)
+      throws SQLException {
+    Connection session = sessions.getConnection();
+    try {
+      SchemaVersion.require(session);
+      for (HandlerDefinition handler : handlers) {
+        handler.requirement().check(session);
+      }
+      WorkerStore workers = new WorkerStore();
+      List<HandlerQueue> queues = new ArrayList<>();
+      for (HandlerDefinition handler : handlers) {
+        WorkerStore.Registered registered = workers.register(session, handler);
+        queues.add(new HandlerQueue(handler, registered.handlerId()));
+        if (registered.lanes() > 0) {
+          queues.add(HandlerQueue.ordered(handler, registered.handlerId(), registered.lanes()));
+        }
+        for (String pattern : workers.unmatchedPatterns(session, registered.handlerId())) {
+          telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
+        }
+      }
+      int workerId = workers.enter(session, options.name(), version());
+      // Before the first claim: what killed the last worker is about to be this one's.
+      HouseStore.Chores chores = new HouseStore().keepHouse(session, workerId);
+      for (int vanished : chores.vanished()) {
+        telemetry.record(new EngineEvent.WorkerVanished(vanished));
+      }
+      return new Opening(session, workerId, queues, chores.isCautious());
+    } catch (SQLException | RuntimeException e) {
+      session.close();
+      throw e;
+    }
+  }
+
+  private static String version() {
+    return Optional.ofNullable(Worker.class.getPackage().getImplementationVersion())
+        .orElse("development");
+  }
+}
