@@ -29,7 +29,7 @@ $$;
 -- Buries vanished workers and returns them, whether a process has died of late, and what there is for the caller to go
 -- on with in transactions of its own: a pause or a resumption of a type that still moves deliveries
 -- (cortex.move_held), transactions that overrun by far (cortex.end_overruns), deliveries to be cancelled
--- (cortex.serve_cancel_requests). Prunes a step of the dedupe keys that count no more.
+-- (cortex.serve_cancel_requests), back-fills and retirements (cortex.step_backfills, cortex.step_retirements). Prunes a step of the dedupe keys that count no more.
 -- Locks: those of cortex.bury_vanished_workers; rows of dedupe_keys, SKIP LOCKED.
 create function cortex.keep_house(
   p_self integer,
@@ -37,7 +37,8 @@ create function cortex.keep_house(
   out is_cautious         boolean,
   out is_moving           boolean,
   out has_overruns        boolean,
-  out has_cancel_requests boolean
+  out has_cancel_requests boolean,
+  out has_backfills       boolean
 )
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 begin
@@ -50,6 +51,8 @@ begin
                             join cortex.handlers h using (handler_id)
                            where s.started_at < clock_timestamp() - 2 * h.time_budget);
   has_cancel_requests := exists (select from cortex.cancel_requests);
+  has_backfills := exists (select from cortex.backfills b where b.ended_at is null)
+                   or exists (select from cortex.handlers h where h.retiring is not null and h.retired_at is null);
 end
 $$;
 

@@ -13,8 +13,8 @@ final class BackfillStep implements Loop.Step {
   /** A back-fill's rate is kept to over the seconds; this is how finely it is spread. */
   private static final Duration INTERVAL = Duration.ofMillis(100);
 
-  /** How soon one that was asked for is noticed. */
-  private static final Duration REST = Duration.ofSeconds(1);
+  /** Whoever keeps house wakes it while there is something to do. */
+  private static final Duration REST = Duration.ofHours(1);
 
   private final DataSource pool;
   private final HouseStore house;

@@ -11,7 +11,7 @@ import java.util.List;
 /** Every statement on what workers look after from the side. Stateless. */
 final class HouseStore {
   private static final String KEEP_HOUSE =
-      "select vanished, is_cautious, is_moving, has_overruns, has_cancel_requests from cortex.keep_house(?)";
+      "select vanished, is_cautious, is_moving, has_overruns, has_cancel_requests, has_backfills from cortex.keep_house(?)";
 
   /** One bounded step of every pause or resumption of a type that still moves deliveries. */
   private static final String MOVE_HELD =
@@ -41,13 +41,15 @@ final class HouseStore {
    * @param isMoving whether a pause or a resumption of a type still moves deliveries
    * @param hasOverruns whether something runs for more than twice its time budget
    * @param hasCancelRequests whether deliveries are to be cancelled that somebody ran
+   * @param hasBackfills whether a back-fill or a retirement is under way
    */
   record Chores(
       List<Integer> vanished,
       boolean isCautious,
       boolean isMoving,
       boolean hasOverruns,
-      boolean hasCancelRequests) {}
+      boolean hasCancelRequests,
+      boolean hasBackfills) {}
 
   /**
    * Buries workers that have vanished, and looks after everything else that is kept from the side.
@@ -63,7 +65,8 @@ final class HouseStore {
             row.getBoolean(2),
             row.getBoolean(3),
             row.getBoolean(4),
-            row.getBoolean(5));
+            row.getBoolean(5),
+            row.getBoolean(6));
       }
     }
   }

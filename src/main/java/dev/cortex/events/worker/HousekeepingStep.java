@@ -30,6 +30,7 @@ final class HousekeepingStep implements Loop.Step {
   private final Caution caution;
   private final Telemetry telemetry;
   private final int workerId;
+  private final Runnable onBackfills;
   private long nextRound = System.nanoTime();
   private long nextPartitions = System.nanoTime();
 
@@ -40,7 +41,8 @@ final class HousekeepingStep implements Loop.Step {
       List<Slot> slots,
       Caution caution,
       Telemetry telemetry,
-      int workerId) {
+      int workerId,
+      Runnable onBackfills) {
     this.pool = pool;
     this.store = store;
     this.house = house;
@@ -48,6 +50,7 @@ final class HousekeepingStep implements Loop.Step {
     this.caution = caution;
     this.telemetry = telemetry;
     this.workerId = workerId;
+    this.onBackfills = onBackfills;
   }
 
   @Override
@@ -98,6 +101,9 @@ final class HousekeepingStep implements Loop.Step {
     }
     if (chores.hasCancelRequests()) {
       serveCancelRequests(connection);
+    }
+    if (chores.hasBackfills()) {
+      onBackfills.run();
     }
     return chores.isMoving() && house.moveHeld(connection);
   }

@@ -98,17 +98,18 @@ public final class Worker implements AutoCloseable {
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.overruns =
         new Loop("overruns", new OverrunStep(slots, this::replace, telemetry), telemetry);
+    this.backfills = new Loop("backfills", new BackfillStep(pool, house), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
-            new HousekeepingStep(pool, workers, house, slots, caution, telemetry, workerId),
+            new HousekeepingStep(
+                pool, workers, house, slots, caution, telemetry, workerId, backfills::wake),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     this.spool =
         options
             .spool()
             .map(one -> new Loop("spool", new SpoolStep(one, pool, telemetry), telemetry));
-    this.backfills = new Loop("backfills", new BackfillStep(pool, house), telemetry);
     Sessions handlers = new Sessions(pool, telemetry);
     this.runner =
         new BatchRunner(

@@ -83,7 +83,8 @@ class HousekeepingStepTest {
         List.of(new Slot((short) 1)),
         caution,
         Telemetry.silent(),
-        1);
+        1,
+        () -> {});
   }
 
   /** The same connections, but that their statements are noted. */
