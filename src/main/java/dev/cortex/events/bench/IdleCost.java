@@ -6,7 +6,8 @@ import java.util.concurrent.TimeUnit;
 
 /** What a sleeping worker with twenty handlers asks of the server. */
 record IdleCost() implements Workload {
-  private static final Duration SETTLING = Duration.ofSeconds(3);
+  /** Every handler has looked once by then, and the pool has its connections. */
+  private static final Duration SETTLING = Duration.ofSeconds(20);
 
   /** The measuring itself, which the statistics count too. */
   private static final int OWN = 3;

@@ -183,6 +183,7 @@ class ArchiveTest {
       assertThat(report.postponed().get(0)).isEqualTo("events_2025_01: 1 deliveries are running");
       assertThat(log.rows("select event_id from cortex.events"))
           .containsExactly("evt_20250115_120000_busy");
+      worker.rollback(); // a session that is closed may hold its locks for a moment more
     }
     assertThat(run().complete()).isTrue();
     assertThat(log.rows("select event_id from cortex.events")).isEmpty();
