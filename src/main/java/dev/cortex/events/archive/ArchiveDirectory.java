@@ -4,9 +4,13 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.DigestInputStream;
 import java.util.ArrayList;
@@ -15,10 +19,12 @@ import java.util.Optional;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The files of an archive: {@code events/2026-01.jsonl.gz} and {@code attempts/2026-01.audit.gz},
- * each with a manifest beside it. Nothing that has a manifest is ever written again.
+ * each with a manifest beside it, and {@code database}, which says whose they are. No file is ever
+ * written again or replaced.
  */
 final class ArchiveDirectory {
   private final Path root;
@@ -36,23 +42,66 @@ final class ArchiveDirectory {
     return root.resolve(name);
   }
 
-  /** Makes the directory of a file, for its owner only. */
+  /** Makes it where it is missing, and takes it for this database until the label is closed. */
+  DirectoryLabel take(Retention database) throws IOException {
+    make(root);
+    return DirectoryLabel.take(root, database);
+  }
+
+  /** Makes the directory of a file. */
   void prepare(String name) throws IOException {
-    Files.createDirectories(
-        path(name).getParent(),
-        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    make(path(name.substring(0, name.indexOf('/'))));
+  }
+
+  /**
+   * For its owner only, with what it lies in. Each name is on the disk when this returns, as what
+   * will be in it has to be before a month is dropped.
+   */
+  private static void make(Path directory) throws IOException {
+    if (Files.isDirectory(directory)) {
+      return;
+    }
+    @Nullable Path parent = directory.getParent();
+    if (parent != null) {
+      make(parent);
+    }
+    try {
+      Files.createDirectory(
+          directory,
+          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    } catch (FileAlreadyExistsException e) {
+      if (!Files.isDirectory(directory)) {
+        throw e;
+      }
+    }
+    forceNameOf(directory);
+  }
+
+  /** Puts a name on the disk that was made or changed. */
+  static void forceNameOf(Path path) throws IOException {
+    @Nullable Path parent = path.getParent();
+    if (parent != null) {
+      try (FileChannel names = FileChannel.open(parent, StandardOpenOption.READ)) {
+        names.force(true);
+      }
+    }
   }
 
   /**
    * The first name that is free: {@code stem.suffix}, {@code stem-2.suffix} and so on. A file
-   * without a manifest was left by a run that was killed, and does not count.
+   * without a manifest, left by a run that was killed, has its name too.
    */
   String freeName(String stem, String suffix) {
     String name = stem + suffix;
-    for (int n = 2; Files.exists(path(name + Manifest.SUFFIX)); n++) {
+    for (int n = 2; isUsed(name); n++) {
       name = stem + "-" + n + suffix;
     }
     return name;
+  }
+
+  private boolean isUsed(String name) {
+    return Files.exists(path(name), LinkOption.NOFOLLOW_LINKS)
+        || Files.exists(path(name + Manifest.SUFFIX), LinkOption.NOFOLLOW_LINKS);
   }
 
   List<ArchivedFile> list() throws IOException {
@@ -101,7 +150,8 @@ final class ArchiveDirectory {
 
   private Optional<String> defect(String name) throws IOException {
     if (!Files.exists(path(name + Manifest.SUFFIX))) {
-      return Optional.of("has no manifest: a run was interrupted before it was whole");
+      return Optional.of(
+          "has no manifest: a run was interrupted before it was whole; it may be deleted");
     }
     Optional<ArchivedFile> known = manifest(name);
     return known.isEmpty()

@@ -95,7 +95,17 @@ final class ArchiveRun {
       return;
     }
     if (!due.isEmpty() || !retention.types().isEmpty()) {
-      ArchiveDirectory directory = ArchiveDirectory.of(given, retention);
+      into(ArchiveDirectory.of(given, retention), due, retention);
+    }
+    pruneKeys(retention);
+    prune("fires", limit -> store.deleteFires(retention.recordsKeptFrom(), limit));
+    prune("workers", limit -> store.deleteWorkers(retention.recordsKeptFrom(), limit));
+  }
+
+  @SuppressWarnings("try") // the label is held, not used
+  private void into(ArchiveDirectory directory, List<Partition> due, Retention retention)
+      throws SQLException, IOException {
+    try (DirectoryLabel label = directory.take(retention)) {
       for (Partition partition : due) {
         month(partition, retention, directory);
       }
@@ -103,9 +113,6 @@ final class ArchiveRun {
         oldEventsOf(type, retention, directory);
       }
     }
-    pruneKeys(retention);
-    prune("fires", limit -> store.deleteFires(retention.recordsKeptFrom(), limit));
-    prune("workers", limit -> store.deleteWorkers(retention.recordsKeptFrom(), limit));
   }
 
   /** With nothing to keep for less than ever, there is nothing that an owner is missed for. */

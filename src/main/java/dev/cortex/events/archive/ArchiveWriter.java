@@ -8,8 +8,8 @@ import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.DigestOutputStream;
@@ -51,13 +51,12 @@ final class ArchiveWriter implements Closeable {
     return new ArchiveWriter(directory, name, created(directory.path(name + PART)));
   }
 
+  /** What has this name was left by a run that was killed: one run at a time is in a directory. */
   private static FileChannel created(Path path) throws IOException {
+    Files.deleteIfExists(path);
     return FileChannel.open(
         path,
-        Set.of(
-            StandardOpenOption.CREATE,
-            StandardOpenOption.TRUNCATE_EXISTING,
-            StandardOpenOption.WRITE),
+        Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS),
         PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
   }
 
@@ -96,14 +95,8 @@ final class ArchiveWriter implements Closeable {
   /** The new name is on the disk when this returns. */
   private void move(String from, String to) throws IOException {
     Path target = directory.path(to);
-    Files.move(
-        directory.path(from),
-        target,
-        StandardCopyOption.ATOMIC_MOVE,
-        StandardCopyOption.REPLACE_EXISTING);
-    try (FileChannel parent = FileChannel.open(target.getParent(), StandardOpenOption.READ)) {
-      parent.force(true);
-    }
+    Files.move(directory.path(from), target); // which replaces nothing
+    ArchiveDirectory.forceNameOf(target);
   }
 
   static MessageDigest sha256() {

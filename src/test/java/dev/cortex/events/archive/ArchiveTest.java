@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
@@ -349,6 +350,92 @@ class ArchiveTest {
     run();
     assertThat(Files.readAllBytes(directory.resolve("events/2025-01.jsonl.gz"))).isEqualTo(first);
     assertThat(content("events/2025-01-2.jsonl.gz")).contains("second");
+  }
+
+  @Test
+  void a_file_that_lost_its_manifest_is_not_replaced() throws Exception {
+    old("evt_20250115_120000_first");
+    run();
+    Path file = directory.resolve("events/2025-01.jsonl.gz");
+    byte[] first = Files.readAllBytes(file);
+    Files.delete(directory.resolve("events/2025-01.jsonl.gz" + Manifest.SUFFIX));
+    Files.writeString(directory.resolve("events/2025-01-2.jsonl.gz.part"), "left by a kill");
+    log.month("2025_01");
+    old("evt_20250115_120000_second");
+    assertThat(run().complete()).isTrue();
+    assertThat(Files.readAllBytes(file)).isEqualTo(first);
+    assertThat(content("events/2025-01-2.jsonl.gz")).contains("second");
+    assertThat(directory.resolve("events/2025-01-2.jsonl.gz.part")).doesNotExist();
+  }
+
+  @Test
+  void another_database_is_refused_the_directory_and_loses_nothing() throws Exception {
+    old("evt_20250115_120000_ours");
+    run();
+    byte[] ours = Files.readAllBytes(directory.resolve("events/2025-01.jsonl.gz"));
+    try (TestDatabase other = database.sibling();
+        TestLog theirs = new TestLog(other)) {
+      theirs.run("update cortex.settings set kept_for = '90 days'");
+      theirs.run(
+          "insert into cortex.event_types (type) values ('task.failed') on conflict do nothing");
+      theirs.month("2025_01");
+      theirs.run(
+          "insert into cortex.events (type, source, event_id, received_at) values ('task.failed', 'w', 'evt_20250115_120000_theirs', '2025-01-15Z')");
+      assertThatThrownBy(() -> Archive.on(theirs.source()).in(directory).run(() -> false))
+          .isInstanceOfSatisfying(
+              ArchiveFailedException.class,
+              e -> assertThat(e.code()).isEqualTo(ErrorCode.CONFIGURATION))
+          .hasMessageContaining("each database has a directory of its own");
+      assertThat(theirs.rows("select event_id from cortex.events"))
+          .containsExactly("evt_20250115_120000_theirs");
+      assertThat(
+              Archive.on(theirs.source())
+                  .in(directory.resolve("theirs"))
+                  .run(() -> false)
+                  .complete())
+          .isTrue();
+    }
+    assertThat(Files.readAllBytes(directory.resolve("events/2025-01.jsonl.gz"))).isEqualTo(ours);
+    assertThat(archive().list()).hasSize(2);
+  }
+
+  @Test
+  void a_copy_of_the_database_waits_while_a_run_is_in_the_directory() throws Exception {
+    old("evt_20250115_120000_copy");
+    Retention settings;
+    try (Connection connection = log.open()) {
+      settings = new ArchiveStore(connection).settings();
+    }
+    try (DirectoryLabel held = new ArchiveDirectory(directory).take(settings)) {
+      assertThat(held).isNotNull();
+      assertThatThrownBy(this::run)
+          .isInstanceOfSatisfying(
+              ArchiveFailedException.class,
+              e -> assertThat(e.code()).isEqualTo(ErrorCode.TEMPORARY))
+          .hasMessageContaining("another run works in");
+    }
+    assertThat(run().complete()).isTrue();
+  }
+
+  @Test
+  void a_label_that_was_being_written_when_its_run_was_killed_is_written_again() throws Exception {
+    old("evt_20250115_120000_label");
+    Files.writeString(directory.resolve(DirectoryLabel.NAME), "server 1");
+    assertThat(run().complete()).isTrue();
+    assertThat(Files.readString(directory.resolve(DirectoryLabel.NAME)))
+        .matches("server [0-9]+ database .*\n");
+  }
+
+  @Test
+  void its_directories_are_made_for_their_owner_only() throws Exception {
+    old("evt_20250115_120000_deep");
+    Path deep = directory.resolve("not/there/yet");
+    assertThat(Archive.on(log.source()).in(deep).run(() -> false).complete()).isTrue();
+    for (String made : List.of("not", "not/there", "not/there/yet", "not/there/yet/events")) {
+      assertThat(
+              PosixFilePermissions.toString(Files.getPosixFilePermissions(directory.resolve(made))))
+          .isEqualTo("rwx------");
+    }
   }
 
   @Test

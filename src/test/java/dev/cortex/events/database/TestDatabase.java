@@ -42,6 +42,11 @@ public final class TestDatabase implements AutoCloseable {
     return dataSource().getConnection();
   }
 
+  /** Another migrated database of the same server, to be closed by the caller. */
+  public TestDatabase sibling() throws SQLException {
+    return server.newDatabase();
+  }
+
   /** A database of the same owner that nothing was migrated in, to be closed by the caller. */
   TestDatabase emptySibling() throws SQLException {
     return server.newEmptyDatabase();
