@@ -1,6 +1,5 @@
 package dev.cortex.events.archive;
 
-import dev.cortex.events.archive.ArchiveStore.KeyWalk;
 import dev.cortex.events.archive.Retention.TypeRetention;
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.event.ErrorCode;
@@ -37,7 +36,6 @@ final class ArchiveRun {
   private static final int DELIVERIES_AT_ONCE = 10_000;
   private static final int BLOCKS_AT_ONCE = 64;
   private static final int EVENTS_AT_ONCE = 5_000;
-  private static final int ROWS_AT_ONCE = 10_000;
 
   /**
    * One file's events of a type: bounds the memory for their numbers. More are in the next file.
@@ -52,6 +50,7 @@ final class ArchiveRun {
   private static final DateTimeFormatter SECOND =
       DateTimeFormatter.ofPattern("uuuuMMdd'T'HHmmss'Z'").withZone(ZoneOffset.UTC);
 
+  private final Connection connection;
   private final ArchiveStore store;
   private final Optional<Path> given;
   private final BooleanSupplier stop;
@@ -63,6 +62,7 @@ final class ArchiveRun {
   private boolean stopped;
 
   ArchiveRun(Connection connection, Optional<Path> given, BooleanSupplier stop) {
+    this.connection = connection;
     this.store = new ArchiveStore(connection);
     this.given = given;
     this.stop = stop;
@@ -97,9 +97,9 @@ final class ArchiveRun {
     if (!due.isEmpty() || !retention.types().isEmpty()) {
       into(ArchiveDirectory.of(given, retention), due, retention);
     }
-    pruneKeys(retention);
-    prune("fires", limit -> store.deleteFires(retention.recordsKeptFrom(), limit));
-    prune("workers", limit -> store.deleteWorkers(retention.recordsKeptFrom(), limit));
+    new RecordPruning(
+            connection, this::isStopped, (kind, rows) -> removed.merge(kind, rows, Long::sum))
+        .prune(retention.recordsKeptFrom());
   }
 
   @SuppressWarnings("try") // the label is held, not used
@@ -367,25 +367,5 @@ final class ArchiveRun {
         }
       }
     }
-  }
-
-  private void pruneKeys(Retention retention) throws SQLException {
-    KeyWalk walk = new KeyWalk(0, null, null);
-    do {
-      walk = store.pruneKeys(retention.recordsKeptFrom(), walk.scope(), walk.key(), ROWS_AT_ONCE);
-      removed.merge("dedupe_keys", walk.pruned(), Long::sum);
-    } while (!walk.isAtEnd() && !isStopped());
-  }
-
-  private interface Pruning {
-    long prune(int limit) throws SQLException;
-  }
-
-  private void prune(String kind, Pruning pruning) throws SQLException {
-    long pruned;
-    do {
-      pruned = pruning.prune(ROWS_AT_ONCE);
-      removed.merge(kind, pruned, Long::sum);
-    } while (pruned == ROWS_AT_ONCE && !isStopped());
   }
 }

@@ -96,30 +96,6 @@ final class ArchiveStore {
          and not exists (select from cortex.deliveries d where d.event = e.id and d.event_at = e.received_at)
       """;
 
-  /** Parameters: before when, how many. Index: fires_fired. */
-  private static final String DELETE_FIRES =
-      """
-      delete from cortex.fires f
-       using (select x.schedule, x.fire_at from cortex.fires x where x.fired_at < ? order by x.fired_at limit ?) old
-       where (f.schedule, f.fire_at) = (old.schedule, old.fire_at)
-      """;
-
-  /**
-   * Rows of workers that no attempt of the audit can name any more. Parameters: before when, how
-   * many.
-   */
-  private static final String DELETE_WORKERS =
-      """
-      delete from cortex.workers w
-       using (select x.worker_id
-                from cortex.workers x
-               where x.stopped_at < least(?, (select min(p.starts_at) from cortex.partitions p
-                                               where p.parent = 'attempts' and p.state = 'attached'))
-               order by x.worker_id
-               limit ?) old
-       where w.worker_id = old.worker_id
-      """;
-
   private final Connection connection;
 
   ArchiveStore(Connection connection) {
@@ -325,40 +301,6 @@ final class ArchiveStore {
     try (PreparedStatement statement =
         prepared("select cortex.drop_archived(?, ?)", partition.name(), rows)) {
       statement.execute();
-    }
-  }
-
-  /** Where a walk over the keys has come. */
-  record KeyWalk(long pruned, @Nullable String scope, @Nullable String key) {
-    boolean isAtEnd() {
-      return scope == null;
-    }
-  }
-
-  KeyWalk pruneKeys(Instant before, @Nullable String scope, @Nullable String key, int limit)
-      throws SQLException {
-    try (PreparedStatement statement =
-            prepared(
-                "select pruned, p_scope, p_key from cortex.prune_keys(?, ?, ?, ?)",
-                time(before),
-                limit,
-                scope,
-                key);
-        ResultSet row = statement.executeQuery()) {
-      row.next();
-      return new KeyWalk(row.getLong(1), row.getString(2), row.getString(3));
-    }
-  }
-
-  long deleteFires(Instant before, int limit) throws SQLException {
-    try (PreparedStatement statement = prepared(DELETE_FIRES, time(before), limit)) {
-      return statement.executeUpdate();
-    }
-  }
-
-  long deleteWorkers(Instant before, int limit) throws SQLException {
-    try (PreparedStatement statement = prepared(DELETE_WORKERS, time(before), limit)) {
-      return statement.executeUpdate();
     }
   }
 

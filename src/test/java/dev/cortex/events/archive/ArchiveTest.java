@@ -439,6 +439,48 @@ class ArchiveTest {
   }
 
   @Test
+  void the_workers_that_a_month_names_stay_until_it_is_written() throws Exception {
+    handler("busy");
+    old("evt_20250115_120000_named");
+    forget("busy");
+    log.run("delete from cortex.workers");
+    log.run(
+        "insert into cortex.workers (name, version, started_at, stopped_at) values ('named', '1', '2025-01-01Z', '2025-01-20Z')");
+    log.run(
+        """
+        insert into cortex.attempts (event, event_at, started_at, finished_at, worker_id, outcome, handler_id, generation, attempt)
+        select e.id, e.received_at, e.received_at, e.received_at, w.worker_id, 'done', h.handler_id, 0, 1
+          from cortex.events e cross join cortex.workers w cross join cortex.handlers h
+         where e.event_id = 'evt_20250115_120000_named' and h.name = 'busy'
+        """);
+    log.run("alter table cortex.attempts detach partition cortex.attempts_2025_01");
+    try (Connection worker = log.open()) {
+      TestLog.run(worker, "select 1 from cortex.deliveries for update");
+      assertThat(run().complete()).isFalse();
+      worker.rollback();
+    }
+    assertThat(log.rows("select name from cortex.workers")).containsExactly("named");
+
+    assertThat(run().complete()).isTrue();
+    assertThat(content("attempts/2025-01.audit.gz")).contains("\"worker\":\"named\"");
+    assertThat(log.rows("select name from cortex.workers")).isEmpty();
+  }
+
+  @Test
+  void a_run_that_is_told_to_stop_removes_nothing_more() throws Exception {
+    old("evt_20250115_120000_stop");
+    log.run("select cortex.emit('task.failed', 'w', event_id => 'evt_20250101_000000_key')");
+    log.run("update cortex.dedupe_keys set event_at = '2024-01-01Z'");
+    log.run(
+        "insert into cortex.workers (name, version, started_at, stopped_at) values ('old', '1', '2024-01-01Z', '2024-01-02Z')");
+    ArchiveReport report = archive().run(() -> true);
+    assertThat(report.removedInAll()).isZero();
+    assertThat(report.complete()).isFalse();
+    assertThat(log.rows("select key from cortex.dedupe_keys")).hasSize(2);
+    assertThat(run().removed()).containsEntry("dedupe_keys", 2L).containsEntry("workers", 1L);
+  }
+
+  @Test
   void without_a_directory_nothing_is_removed_and_the_setting_is_named() throws Exception {
     old("evt_20250115_120000_nowhere");
     assertThatThrownBy(() -> Archive.on(log.source()).run(() -> false))
