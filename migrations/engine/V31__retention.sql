@@ -76,14 +76,16 @@ comment on column cortex.partitions.state is 'attached; or detached or detaching
 
 grant select on cortex.partitions to ${worker}, ${auditor}, ${operator};
 
--- Ends open deliveries of events that were received in [p_from, p_until), of these types only where given, and returns
--- how many; at most p_max. Each leaves an attempts row of outcome expire. What a worker holds or has leased at this
--- moment is passed over, and so stays open.
+-- Ends open deliveries of events that were received in [p_from, p_until), of these types only where given. Looks at no
+-- more than p_max, and returns how many those were and how many of them have ended; the others are in lanes in which
+-- somebody works. Each that ends leaves an attempts row of outcome expire. What a worker holds or has leased at this
+-- moment is not looked at, and so stays open.
 -- Locks: the deliveries, SKIP LOCKED, then the lanes of ordered ones. No index: reads the queue once.
-create function cortex.expire_deliveries(p_from timestamptz, p_until timestamptz, p_types text[], p_max integer) returns integer
+create function cortex.expire_deliveries(
+  p_from timestamptz, p_until timestamptz, p_types text[], p_max integer, out looked integer, out ended integer
+)
 language plpgsql set search_path = cortex, pg_temp set jit = off as $$
 declare
-  v_expired integer;
   v_ordered smallint[];
 begin
   with free as materialized (
@@ -113,13 +115,13 @@ begin
            format('its event is older than it is kept; attempts charged: %s', g.attempt)
       from gone g
     returning 1)
-  select (select count(*) from audited),
+  select (select count(*) from free),
+         (select count(*) from audited),
          (select array_agg(distinct g.handler_id) from gone g where g.key is not null)
-    into v_expired, v_ordered;
+    into looked, ended, v_ordered;
   if v_ordered is not null then
     perform cortex.wake(v_ordered);  -- the next of an ordered key may run now
   end if;
-  return v_expired;
 end
 $$;
 

@@ -52,7 +52,7 @@ public final class Archive {
    *     cannot be written, or the database cannot answer. Nothing is lost then
    */
   public ArchiveReport run(BooleanSupplier stop) {
-    return asked(connection -> new ArchiveRun(connection, directory, stop).run());
+    return asked(connection -> new ArchiveRun(connection, directory, stop, ArchiveRun.TRIES).run());
   }
 
   /** What a run would do now; changes nothing. */

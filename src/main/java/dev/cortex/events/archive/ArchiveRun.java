@@ -1,5 +1,6 @@
 package dev.cortex.events.archive;
 
+import dev.cortex.events.archive.ArchiveStore.Expiry;
 import dev.cortex.events.archive.Retention.TypeRetention;
 import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.event.ErrorCode;
@@ -43,7 +44,7 @@ final class ArchiveRun {
   private static final int EVENTS_OF_A_FILE = 200_000;
 
   /** Each waits for up to two seconds for a lock; then the rest is the next run's. */
-  private static final int TRIES = 15;
+  static final int TRIES = 15;
 
   private static final Duration PAUSE = Duration.ofMillis(500);
 
@@ -54,6 +55,7 @@ final class ArchiveRun {
   private final ArchiveStore store;
   private final Optional<Path> given;
   private final BooleanSupplier stop;
+  private final int mostTries;
 
   private final Map<String, Long> removed = new LinkedHashMap<>();
   private final List<ArchivedFile> files = new ArrayList<>();
@@ -61,11 +63,12 @@ final class ArchiveRun {
   private long expired;
   private boolean stopped;
 
-  ArchiveRun(Connection connection, Optional<Path> given, BooleanSupplier stop) {
+  ArchiveRun(Connection connection, Optional<Path> given, BooleanSupplier stop, int mostTries) {
     this.connection = connection;
     this.store = new ArchiveStore(connection);
     this.given = given;
     this.stop = stop;
+    this.mostTries = mostTries;
   }
 
   ArchiveReport run() throws SQLException, IOException {
@@ -141,8 +144,8 @@ final class ArchiveRun {
     if (isStopped() || (!partition.isOfEvents() && isNeeded(partition))) {
       return;
     }
-    expire(partition);
-    if (!detach(partition)) {
+    long busy = expire(partition);
+    if (!detach(partition, busy)) {
       return;
     }
     expire(partition);
@@ -164,33 +167,35 @@ final class ArchiveRun {
     return needed;
   }
 
-  private void expire(Partition partition) throws SQLException {
-    if (partition.isOfEvents()) {
-      expire(partition.startsAt(), partition.endsAt(), Optional.empty());
-    }
+  private long expire(Partition partition) throws SQLException {
+    return partition.isOfEvents()
+        ? expire(partition.startsAt(), partition.endsAt(), Optional.empty())
+        : 0;
   }
 
-  private void expire(Instant from, Instant until, Optional<List<String>> types)
+  /** Returns how many were passed over, at least, since somebody works in their lanes. */
+  private long expire(Instant from, Instant until, Optional<List<String>> types)
       throws SQLException {
-    long ended;
+    Expiry step;
     do {
-      ended = store.expire(from, until, types.orElse(null), DELIVERIES_AT_ONCE);
-      expired += ended;
-    } while (ended == DELIVERIES_AT_ONCE && !isStopped());
+      step = store.expire(from, until, types.orElse(null), DELIVERIES_AT_ONCE);
+      expired += step.ended();
+    } while (step.looked() == DELIVERIES_AT_ONCE && step.ended() > 0 && !isStopped());
+    return step.busy();
   }
 
   /** Whether it is detached now. */
-  private boolean detach(Partition partition) throws SQLException {
+  private boolean detach(Partition partition, long busy) throws SQLException {
     Partition current = partition;
     for (int tries = 1; current.isAttached() || current.isDetaching(); tries++) {
       if (isStopped()) {
         return false;
       }
-      if (tries > TRIES) {
+      if (tries > mostTries) {
         postponed.add(current.name() + ": a transaction that has used it is still open");
         return false;
       }
-      Optional<String> obstacle = tryToDetach(current);
+      Optional<String> obstacle = tryToDetach(current, busy);
       if (obstacle.isPresent()) {
         postponed.add(current.name() + ": " + obstacle.get());
         return false;
@@ -210,7 +215,7 @@ final class ArchiveRun {
   /**
    * One try, after which its state is to be looked at; what is in the way for long, if anything.
    */
-  private Optional<String> tryToDetach(Partition partition) throws SQLException {
+  private Optional<String> tryToDetach(Partition partition, long busy) throws SQLException {
     try {
       if (partition.isDetaching()) {
         store.finishDetaching(partition);
@@ -220,7 +225,11 @@ final class ArchiveRun {
       try {
         long open = partition.isOfEvents() ? store.openDeliveries(partition) : 0;
         if (open > 0) {
-          return Optional.of(open + " deliveries are running");
+          return Optional.of(
+              busy == 0
+                  ? open + " deliveries are running"
+                  : "%d deliveries are open, %d of them in lanes that are busy"
+                      .formatted(open, busy));
         }
         store.detach(partition);
         return Optional.empty();
@@ -302,9 +311,16 @@ final class ArchiveRun {
    */
   private void oldEventsOf(TypeRetention type, Retention retention, ArchiveDirectory directory)
       throws SQLException, IOException {
-    expire(Instant.EPOCH, type.keptFrom(), Optional.of(type.names()));
+    if (isStopped()) {
+      return;
+    }
+    long busy = expire(Instant.EPOCH, type.keptFrom(), Optional.of(type.names()));
+    if (busy > 0) {
+      postponed.add(type.type() + ": " + busy + " deliveries are in lanes that are busy");
+    }
     long after = 0;
-    while (!isStopped() && store.hasOldEvents(type, after)) {
+    boolean isDeleting = true;
+    while (isDeleting && !isStopped() && store.hasOldEvents(type, after)) {
       String name =
           directory.freeName(
               "events/" + type.type() + "-" + SECOND.format(retention.now()), ".jsonl.gz");
@@ -320,7 +336,7 @@ final class ArchiveRun {
             directory);
       }
       after = rows.lastId();
-      delete(type, rows);
+      isDeleting = delete(type, rows);
     }
   }
 
@@ -344,7 +360,8 @@ final class ArchiveRun {
     return rows;
   }
 
-  private void delete(TypeRetention type, ArchivedRows rows) throws SQLException {
+  /** Whether all of them are; what stays is written again by the next run, so no more is now. */
+  private boolean delete(TypeRetention type, ArchivedRows rows) throws SQLException {
     for (ArchivedRows piece : rows.pieces(EVENTS_AT_ONCE)) {
       for (int tries = 1; !isStopped(); tries++) {
         try {
@@ -359,13 +376,14 @@ final class ArchiveRun {
           if (!passes(e)) {
             throw e;
           }
-          if (tries == TRIES) {
+          if (tries >= mostTries) {
             postponed.add(type.type() + ": others work on its events");
-            return;
+            return false;
           }
           pause();
         }
       }
     }
+    return !isStopped();
   }
 }

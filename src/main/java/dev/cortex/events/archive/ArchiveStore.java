@@ -195,13 +195,34 @@ final class ArchiveStore {
     return number(OPEN_DELIVERIES, time(partition.startsAt()), time(partition.endsAt()));
   }
 
-  /** Ends open deliveries; how many, at most so many. */
-  long expire(Instant from, Instant until, @Nullable List<String> types, int limit)
+  /**
+   * What became of open deliveries.
+   *
+   * @param looked at how many, at most as many as were asked for
+   * @param ended those of them that are ended; the others are in lanes in which somebody works
+   */
+  record Expiry(long looked, long ended) {
+    long busy() {
+      return looked - ended;
+    }
+  }
+
+  /** Ends open deliveries, at most so many. */
+  Expiry expire(Instant from, Instant until, @Nullable List<String> types, int limit)
       throws SQLException {
     @Nullable Array names =
         types == null ? null : connection.createArrayOf("text", types.toArray());
-    return number(
-        "select cortex.expire_deliveries(?, ?, ?, ?)", time(from), time(until), names, limit);
+    try (PreparedStatement statement =
+            prepared(
+                "select looked, ended from cortex.expire_deliveries(?, ?, ?, ?)",
+                time(from),
+                time(until),
+                names,
+                limit);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return new Expiry(row.getLong(1), row.getLong(2));
+    }
   }
 
   /** Gives up after a few seconds, in which somebody else may wait for the retention lock. */

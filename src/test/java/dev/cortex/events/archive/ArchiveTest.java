@@ -481,6 +481,65 @@ class ArchiveTest {
   }
 
   @Test
+  void a_busy_lane_keeps_its_own_delivery_and_no_other_and_is_named() throws Exception {
+    handler("ordered");
+    forget("ordered");
+    old("evt_20250115_120000_lane");
+    try (Connection worker = log.open()) {
+      TestLog.run(
+          worker,
+          "insert into cortex.lanes (handler_id, lane) select h.handler_id, 1 from cortex.handlers h where h.name = 'ordered' on conflict do nothing");
+      worker.commit();
+      log.run(
+          """
+          insert into cortex.deliveries (run_at, event, event_at, priority, handler_id, generation, lane, key)
+          select now(), e.id, e.received_at, 'medium', h.handler_id, n, (n = 1)::int, case n when 1 then 'k' end
+            from cortex.events e cross join cortex.handlers h cross join generate_series(1, 10002) n
+           where e.event_id = 'evt_20250115_120000_lane' and h.name = 'ordered'
+          """);
+      TestLog.run(
+          worker,
+          "select 1 from cortex.lanes l join cortex.handlers h using (handler_id) where h.name = 'ordered' for update of l");
+      ArchiveReport report = run();
+      assertThat(report.expiredDeliveries()).isEqualTo(10_001);
+      assertThat(report.postponed().get(0))
+          .isEqualTo("events_2025_01: 1 deliveries are open, 1 of them in lanes that are busy");
+      worker.rollback();
+    }
+    ArchiveReport report = run();
+    assertThat(report.expiredDeliveries()).isEqualTo(1);
+    assertThat(report.complete()).isTrue();
+  }
+
+  @Test
+  void a_type_whose_events_others_work_on_is_left_for_the_next_run() throws Exception {
+    log.run("update cortex.settings set kept_for = null");
+    log.run("update cortex.event_types set kept_for = '7 days' where type = 'beat.heard'");
+    String old =
+        "insert into cortex.events (type, source, received_at) values ('beat.heard', 'w', '2025-01-02Z')";
+    log.run(old);
+    CompletableFuture<ArchiveReport> run;
+    try (Connection replay = log.open()) {
+      TestLog.run(replay, "select pg_advisory_xact_lock_shared(cortex.log_lock_key())");
+      run = CompletableFuture.supplyAsync(() -> runOnce());
+      log.await(
+          "select exists (select from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock' and not granted)");
+      log.run(old); // has a greater number, and so would be the next file's
+      assertThat(run.join().postponed()).containsExactly("beat.heard: others work on its events");
+    }
+    assertThat(run.join().files()).hasSize(1);
+    assertThat(run().removed()).containsEntry("events", 2L);
+  }
+
+  private ArchiveReport runOnce() {
+    try (Connection connection = log.source().getConnection()) {
+      return new ArchiveRun(connection, Optional.of(directory), () -> false, 1).run();
+    } catch (SQLException | IOException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  @Test
   void without_a_directory_nothing_is_removed_and_the_setting_is_named() throws Exception {
     old("evt_20250115_120000_nowhere");
     assertThatThrownBy(() -> Archive.on(log.source()).run(() -> false))
