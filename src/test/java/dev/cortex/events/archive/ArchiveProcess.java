@@ -1,6 +1,7 @@
 package dev.cortex.events.archive;
 
 import dev.cortex.events.CortexEvents;
+import java.io.IOException;
 import java.nio.file.Path;
 
 /** A run in a process of its own, which kills itself at a given question, as kill -9 does. */
@@ -26,11 +27,13 @@ final class ArchiveProcess {
 
   private static void die() {
     try {
-      new ProcessBuilder("kill", "-9", Long.toString(ProcessHandle.current().pid())).start();
-      Thread.sleep(60_000);
-    } catch (Exception e) {
+      new ProcessBuilder("kill", "-9", Long.toString(ProcessHandle.current().pid()))
+          .start()
+          .waitFor();
+    } catch (IOException | InterruptedException e) {
       throw new IllegalStateException(e);
     }
+    throw new IllegalStateException("still alive");
   }
 
   private ArchiveProcess() {}

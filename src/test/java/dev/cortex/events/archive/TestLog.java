@@ -6,9 +6,11 @@ import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import javax.sql.DataSource;
+import org.awaitility.Awaitility;
 
 /** A log with months that are long over, made by plain SQL as the owner. */
 final class TestLog implements AutoCloseable {
@@ -96,11 +98,12 @@ final class TestLog implements AutoCloseable {
     return statement;
   }
 
-  /** Waits until this question is answered by t, however long that takes. */
-  void await(String question, Object... parameters) throws SQLException, InterruptedException {
-    while (!rows(question, parameters).equals(List.of("t"))) {
-      Thread.sleep(5);
-    }
+  /** Waits until this question is answered by t. */
+  void await(String question, Object... parameters) {
+    Awaitility.await()
+        .atMost(Duration.ofMinutes(1))
+        .pollInterval(Duration.ofMillis(5))
+        .until(() -> rows(question, parameters).equals(List.of("t")));
   }
 
   @Override

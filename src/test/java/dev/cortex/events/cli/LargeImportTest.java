@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -17,6 +18,7 @@ import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
 import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -47,10 +49,10 @@ class LargeImportTest {
     TestCommandLine cortex = TestCommandLine.on(database);
 
     Process killed = start(cortex, directory.resolve("killed"), file);
-    while (recorded() < events / 10) {
-      assertThat(killed.isAlive()).isTrue();
-      Thread.sleep(20);
-    }
+    await()
+        .atMost(Duration.ofMinutes(10))
+        .until(() -> !killed.isAlive() || recorded() >= events / 10);
+    assertThat(killed.isAlive()).isTrue();
     killed.destroyForcibly().waitFor();
     long before = recorded();
 
