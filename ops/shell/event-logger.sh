@@ -9,15 +9,24 @@
 # Exit status 0: the event is durable, in the database or, as standard error then says, in the spool. 1: it is not, and
 # "ERROR: ..." says why; what the database refuses is never spooled. README.md beside this file has the rest.
 #
-# Needs bash 4.2 or later, jq, psql and sync of GNU coreutils. Sourced, it changes no option and no variable of the
-# script.
+# Needs bash 4.2 or later, jq, psql 12 or later, and sync and stat of GNU coreutils. Sourced, it changes no option and no
+# variable of the script.
 
+if [[ ! -r ${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}./event-validator.sh ]]; then
+  echo "ERROR: event-validator.sh must be beside event-logger.sh: ${BASH_SOURCE[0]}" >&2
+  # shellcheck disable=SC2317 # return fails where this is not sourced
+  return 1 2>/dev/null || exit 1
+fi
 # shellcheck source=event-validator.sh
 source "${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}./event-validator.sh"
 
-# The statement that psql reads: this with the cause, and the event between the two halves, both as E'' literals, which
-# need no setting of the server's.
+# What psql reads: this with the cause, and the event between the two halves, both as E'' literals, which need no setting
+# of the server's. It is one transaction, in which a wait for another one that has the same id ends after three seconds.
+# Behind it psql says what came of it, on lines that no warning and no word of the event can be taken for: the last one
+# is the verdict.
 _CORTEX_EMIT="
+set local lock_timeout = '3s' \\;
+set local statement_timeout = '5s' \\;
 select cortex.emit(
   type => e ->> 'event_type', source => e ->> 'source', payload => nullif(e -> 'payload', 'null'),
   correlation_id => nullif(e ->> 'correlation_id', ''), priority => e -> 'metadata' ->> 'priority',
@@ -27,7 +36,12 @@ select cortex.emit(
 _CORTEX_EMIT_OF=")
 from (values ("
 _CORTEX_EMIT_END="::jsonb)) as given(e);
+\\echo event-logger: :LAST_ERROR_MESSAGE
+\\echo :ERROR :SQLSTATE
 "
+
+# Of a connection whose other end has died without a word.
+_CORTEX_KEEPALIVES='keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000'
 
 # A text as an SQL literal, in _cortex_literal.
 _cortex_quote() { # TEXT
@@ -115,7 +129,7 @@ _cortex_address() {
 
 # Puts the statement to the database. Prints what psql says. 0 done, 1 refused, 3 away.
 _cortex_to_database() { # EVENT
-  local _cortex_literal _cortex_part sql said status=0 cause="e ->> 'causation_id'"
+  local _cortex_literal _cortex_part sql said verdict status=0 cause="e ->> 'causation_id'"
   command -v psql >/dev/null 2>&1 || {
     echo "psql is not installed"
     return 3
@@ -132,13 +146,9 @@ _cortex_to_database() { # EVENT
   said=$(
     _cortex_address || exit $?
     export PGCLIENTENCODING=UTF8 PGAPPNAME=${PGAPPNAME:-event-logger} PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-3}
-    { printf '%s' "$sql" | psql -X -q -A -t -w -v ON_ERROR_STOP=1 -v VERBOSITY=verbose 2>&1; } || exit "$((10 + $?))"
+    { printf '%s' "$sql" | psql -X -q -A -t -w -d "$_CORTEX_KEEPALIVES" 2>&1; } || exit "$((10 + $?))"
   ) || status=$?
   case $status in
-    0)
-      printf '%s' "${said##*$'\n'}"
-      return 0
-      ;;
     1)
       echo "no database is named (DATABASE_URL, CORTEX_DATA_DIR or PGHOST)"
       return 3
@@ -148,22 +158,30 @@ _cortex_to_database() { # EVENT
       return 1
       ;;
   esac
-  said=${said%%$'\n'*} # what follows may quote the event
-  if [[ $status == 13 && $said =~ :\ +([0-9A-Z]{5}):\ (.*)$ ]]; then
-    printf '%s' "${BASH_REMATCH[2]}"
-    case ${BASH_REMATCH[1]} in
-      # Away, out of something, or in contention: it may take the event later.
-      08* | 53* | 58* | 57P0? | 57014 | 40* | 55P03 | 25006 | 25P0?) return 3 ;;
-      *) return 1 ;;
-    esac
+  verdict=${said##*$'\n'}
+  if [[ $status != 0 || ! $verdict =~ ^(true|false)\ [0-9A-Z]{5}$ ]]; then
+    printf '%s' "${said%%$'\n'*}" # what follows may quote the event
+    return 3
   fi
-  printf '%s' "$said"
-  return 3
+  if [[ $verdict == false* ]]; then
+    said=${said%$'\n'event-logger: *}
+    printf '%s' "${said##*$'\n'}"
+    return 0
+  fi
+  said=${said##*$'\n'event-logger: }
+  printf '%s' "${said%%$'\n'*}"
+  case ${verdict#true } in
+    # Away, out of something, or in contention: it may take the event later.
+    08* | 53* | 58* | 57P0? | 57014 | 40* | 55P03 | 25006 | 25P0?) return 3 ;;
+    *) return 1 ;;
+  esac
 }
 
-# Appends an event to the spool and prints the file, once it is on the disk. One file for each event, written once: there
-# is no other writer. The last failure to reach the database is remembered there in "away", with the number of files.
-_cortex_to_spool() ( # DIRECTORY EVENT SUM
+# Appends an event to the spool and prints the file, once it is on the disk. One file for each event, and no other writer
+# of it. A drain that has taken the file away meanwhile may have read it too early, so the event is then written again, to
+# another file; that it may be there twice does no harm, since it has an id. The last failure to reach the database is
+# remembered in "away", with the number of files.
+_cortex_to_spool() ( # DIRECTORY EVENT SUM NUMBER
   set +ef
   umask 077
   LC_ALL=C TZ=UTC0
@@ -186,20 +204,40 @@ _cortex_to_spool() ( # DIRECTORY EVENT SUM
     printf -v name '%(%Y%m%dT%H%M%S)T%06d' -1 "$4"
   fi
   set -o noclobber # which creates a file, and neither opens one nor follows a link
-  file=$dir/$name-$BASHPID-$RANDOM$RANDOM.000001.jsonl
-  if { printf '{"spool":1,"sum":%s,"event":%s}\n' "$3" "$2" >&8 && sync /dev/fd/8 "$dir"; } 8>"$file"; then
-    printf '%s' "$file"
-  else
-    rm -f -- "$file" # on a full disk
-    echo "ERROR: the spool cannot be written to: $dir" >&2
-    exit 1
-  fi
+  for ((tries = 0; tries < 10; tries++)); do
+    file=$dir/$name-$BASHPID-$RANDOM$RANDOM.000001.jsonl
+    status=0
+    {
+      printf '{"spool":1,"sum":%s,"event":%s}\n' "$3" "$2" >&8 && sync /dev/fd/8 "$dir" || status=1
+      [[ $status != 0 || $file -ef /dev/fd/8 ]] || status=2
+    } 8>"$file" || status=1
+    case $status in
+      0)
+        printf '%s' "$file"
+        exit 0
+        ;;
+      1)
+        rm -f -- "$file" # on a full disk
+        echo "ERROR: the spool cannot be written to: $dir" >&2
+        exit 1
+        ;;
+    esac
+  done
+  echo "ERROR: each of $tries files was taken away while it was written: $dir" >&2
+  exit 1
 )
+
+# Whether nobody else can read or write there, as Java demands of what it drains. Costs a process, so it is asked when
+# the database was found to be away, and not again while that is remembered.
+_cortex_is_private() { # DIRECTORY
+  local mode
+  mode=$(stat -c %a -- "$1") && [[ $mode =~ ^[0-7]*00$ ]]
+}
 
 # Whether the database was away a moment ago; else whoever asks goes to see.
 _cortex_is_away() { # DIRECTORY
   local at=0 files now
-  [[ -s $1/away && -f $1/away && ! -L $1/away ]] || return 1
+  [[ -s $1/away && -f $1/away && -O $1/away && ! -L $1/away ]] || return 1
   IFS=' ' read -r at files <"$1/away" || return 1
   printf -v now '%(%s)T' -1
   [[ $at =~ ^[1-9][0-9]{0,17}$ ]] && ((now - at < ${CORTEX_SPOOL_RETRY_SECONDS:-5} && now >= at))
@@ -233,6 +271,11 @@ _cortex_emit() {
         return 1
         ;;
     esac
+    if [[ -d $_cortex_spool && ! -L $_cortex_spool ]] && ! _cortex_is_private "$_cortex_spool"; then
+      echo "ERROR: the spool must be open to its owner only (0700): $_cortex_spool" >&2
+      echo "ERROR: Event not logged: $id, and the database is away ($said)" >&2
+      return 1
+    fi
     _cortex_remember_away "$_cortex_spool" || true # then every call goes to see
   else
     said="it was a moment ago"
@@ -266,6 +309,12 @@ _cortex_needs_sum() { # TEXT
   fi
 }
 
+_cortex_usage() {
+  echo "Usage: event-logger.sh <event_json>"
+  echo "   or: event-logger.sh --create <event_type> <source> <payload_json> [correlation_id] [priority]"
+  echo "   or: echo '<event_json>' | event-logger.sh"
+}
+
 log_event() { # JSON
   local _cortex_text _cortex_event _cortex_spool
   _cortex_spool_directory
@@ -278,6 +327,10 @@ log_event() { # JSON
 }
 
 create_event() { # TYPE SOURCE PAYLOAD [CORRELATION] [PRIORITY]
+  if (($# < 3)); then
+    echo "Usage: create_event <event_type> <source> <payload_json> [correlation_id] [priority]" >&2
+    return 1
+  fi
   local _cortex_text time TZ=UTC0 event
   printf -v time '%(%Y-%m-%dT%H:%M:%S+0000)T' -1
   _cortex_one_line "$3"
@@ -292,6 +345,10 @@ create_event() { # TYPE SOURCE PAYLOAD [CORRELATION] [PRIORITY]
 }
 
 create_and_log_event() { # TYPE SOURCE PAYLOAD [CORRELATION] [PRIORITY]
+  if (($# < 3)); then
+    echo "Usage: create_and_log_event <event_type> <source> <payload_json> [correlation_id] [priority]" >&2
+    return 1
+  fi
   local _cortex_text _cortex_event _cortex_spool time TZ=UTC0
   _cortex_spool_directory
   printf -v time '%(%Y-%m-%dT%H:%M:%S+0000)T' -1
@@ -307,7 +364,13 @@ if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
   set -euo pipefail
   if [[ ${1:-} == --create ]]; then
     shift
+    if (($# < 3)); then
+      _cortex_usage >&2
+      exit 1
+    fi
     create_event "$@"
+  elif [[ ${1:-} == --help || ${1:-} == -h ]]; then
+    _cortex_usage
   elif (($# > 0)); then
     log_event "$1"
   elif [[ ! -t 0 ]]; then
@@ -318,9 +381,7 @@ if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
     fi
     log_event "$event"
   else
-    echo "Usage: $0 <event_json>" >&2
-    echo "   or: $0 --create <event_type> <source> <payload_json> [correlation_id] [priority]" >&2
-    echo "   or: echo '<event_json>' | $0" >&2
+    _cortex_usage >&2
     exit 1
   fi
 fi

@@ -134,12 +134,14 @@ generate_event_id() {
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
   set -euo pipefail
+  usage='Usage: event-validator.sh <event_json>
+   or: event-validator.sh --generate-id'
   case ${1:-} in
     '')
-      echo "Usage: $0 <event_json>" >&2
-      echo "   or: $0 --generate-id" >&2
+      echo "$usage" >&2
       exit 1
       ;;
+    --help | -h) echo "$usage" ;;
     --generate-id) generate_event_id ;;
     *) validate_event "$1" ;;
   esac

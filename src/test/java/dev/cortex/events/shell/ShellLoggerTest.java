@@ -1,6 +1,7 @@
 package dev.cortex.events.shell;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.cortex.events.database.DatabaseAddress;
@@ -170,6 +171,140 @@ class ShellLoggerTest {
     assertThat(spool().isEmpty()).isTrue();
   }
 
+  /** PostgreSQL says what it warns of before the error, and neither is in a language of ours. */
+  @Test
+  void a_warning_hides_neither_a_refusal_nor_a_lost_connection() throws Exception {
+    execute(
+        """
+        create or replace function public.warn() returns trigger language plpgsql security definer as $$
+        begin
+          raise warning E'careful\nfalse 00000' using errcode = '57P01';
+          if current_setting('application_name') = 'lost' then
+            perform pg_terminate_backend(pg_backend_pid());
+          elsif current_setting('application_name') = 'refused' then
+            raise exception E'no such thing\nfalse 00000' using errcode = '23514', detail = 'hidden';
+          end if;
+          return null;
+        end
+        $$
+        """,
+        "create trigger a_warning before insert on cortex.events execute function public.warn()");
+    try {
+      environment.put("EVENT", ENVELOPE);
+      environment.put("PGAPPNAME", "refused");
+      Answer refused = script("\"$LOGGER\" \"$EVENT\"");
+      assertThat(refused)
+          .isEqualTo(
+              new Answer(1, "Event validation passed\n", "ERROR: Event refused: no such thing\n"));
+      assertThat(spool().isEmpty()).isTrue();
+
+      environment.put("PGAPPNAME", "taken");
+      assertThat(script("\"$LOGGER\" \"$EVENT\"").out())
+          .endsWith("Event logged: evt_20251201_165420_3dc39e75a77d -> cortex.events\n");
+
+      environment.put("PGAPPNAME", "lost");
+      Answer lost = script("\"$LOGGER\" \"$(\"$LOGGER\" --create task.failed w '{}')\"");
+      assertThat(lost.status()).as(lost.err()).isZero();
+      assertThat(lost.err()).contains("spooled, to be delivered later");
+    } finally {
+      execute("drop trigger a_warning on cortex.events", "drop function public.warn()");
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
+  }
+
+  @Test
+  void a_database_that_keeps_an_event_waiting_is_away() throws Exception {
+    environment.put("EVENT", ENVELOPE);
+    try (Connection other = database.address("cortex_emitter").dataSource().getConnection()) {
+      other.setAutoCommit(false);
+      try (Statement statement = other.createStatement()) {
+        statement.execute(
+            "select cortex.emit('task.failed', 'w-1', event_id => 'evt_20251201_165420_3dc39e75a77d', occurred_at => '2025-12-01T22:54:20Z')");
+      }
+      Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+      assertThat(answer.status()).as(answer.err()).isZero();
+      assertThat(answer.err()).contains("lock timeout").contains("spooled");
+      other.rollback();
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
+    assertThat(strings("select id from cortex.events")).hasSize(1);
+  }
+
+  @Test
+  void an_event_whose_file_a_drain_takes_too_early_is_written_again() throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    Path programs = recordingPrograms();
+    Files.writeString(
+        programs.resolve("sync"),
+        """
+        #!/bin/bash
+        if [[ ! -e "%1$s/taken" ]]; then
+          for file in "${@: -1}"/*.jsonl; do "%2$s" "$file" "%1$s/taken"; done
+        fi
+        exec "%3$s" "$@"
+        """
+            .formatted(directory, which("mv"), which("sync")));
+    environment.put("PATH", programs.toString());
+    Answer answer = script("source \"$LOGGER\"; create_and_log_event task.failed w '{}'");
+    assertThat(answer.status()).as(answer.err()).isZero();
+    assertThat(directory.resolve("taken")).exists();
+    assertThat(Path.of(answer.out().strip().replaceFirst(".* -> ", ""))).exists();
+    assertThat(drain().delivered()).isEqualTo(1);
+  }
+
+  @Test
+  void a_spool_that_is_open_to_others_is_refused_as_java_refuses_it() throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    Path open = Files.createDirectory(directory.resolve("open"));
+    Files.setPosixFilePermissions(open, PosixFilePermissions.fromString("rwxr-x---"));
+    environment.put("CORTEX_SPOOL_DIR", open.toString());
+    String twice =
+        "source \"$LOGGER\"; for n in 1 2; do create_and_log_event task.failed w '{}'; done";
+    Answer answer = script(twice);
+    assertThat(answer.status()).isEqualTo(1);
+    assertThat(answer.err())
+        .contains("ERROR: the spool must be open to its owner only (0700): " + open)
+        .doesNotContain("spooled");
+    assertThat(open).isEmptyDirectory();
+    assertThatThrownBy(() -> Spool.at(open).isEmpty())
+        .hasMessageContaining("must be open to its owner only");
+
+    Files.setPosixFilePermissions(open, PosixFilePermissions.fromString("rwx------"));
+    assertThat(script(twice).status()).isZero();
+    assertThat(Spool.at(open).status().events()).isEqualTo(2);
+  }
+
+  @Test
+  void too_few_arguments_and_a_question_for_help_are_answered_with_the_usage() throws Exception {
+    String usage = "Usage: event-logger.sh <event_json>\n";
+    Answer few = script("\"$LOGGER\" --create task.failed w");
+    assertThat(few.status()).isEqualTo(1);
+    assertThat(few.err()).startsWith(usage).doesNotContain("unbound");
+    for (String function : List.of("create_event", "create_and_log_event")) {
+      Answer answer = script("set -u; source \"$LOGGER\"; " + function + " task.failed");
+      assertThat(answer.status()).isEqualTo(1);
+      assertThat(answer.err())
+          .isEqualTo(
+              "Usage: "
+                  + function
+                  + " <event_type> <source> <payload_json> [correlation_id] [priority]\n");
+    }
+    Answer help = script("\"$LOGGER\" --help");
+    assertThat(help.status()).isZero();
+    assertThat(help.out()).startsWith(usage);
+    assertThat(help.err()).isEmpty();
+    assertThat(script("\"${LOGGER/logger/validator}\" --help").out()).startsWith("Usage: ");
+  }
+
+  @Test
+  void a_logger_without_its_validator_says_so_and_stops() throws Exception {
+    environment.put("LOGGER", Files.copy(LOGGER, directory.resolve("alone.sh")).toString());
+    String said =
+        "ERROR: event-validator.sh must be beside event-logger.sh: " + directory + "/alone.sh\n";
+    assertThat(script("bash \"$LOGGER\" '{}'")).isEqualTo(new Answer(1, "", said));
+    assertThat(script("set -e; source \"$LOGGER\"; echo on")).isEqualTo(new Answer(1, "", said));
+  }
+
   @Test
   void an_event_that_is_logged_twice_is_there_once() throws Exception {
     environment.put("EVENT", ENVELOPE);
@@ -264,7 +399,7 @@ class ShellLoggerTest {
   /** All that a call may find, each of which notes its arguments first. */
   private Path recordingPrograms() throws IOException {
     Path programs = Files.createDirectory(directory.resolve("programs"));
-    for (String program : List.of("jq", "psql", "sync", "mkdir", "rm")) {
+    for (String program : List.of("jq", "psql", "sync", "stat", "mkdir", "rm")) {
       Path file =
           Files.writeString(
               programs.resolve(program),
