@@ -8,6 +8,7 @@ import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.operate.DeliveryStatus;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.operate.ReplayedEvent;
+import dev.cortex.events.spool.Spool;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import java.nio.file.Path;
@@ -71,7 +72,11 @@ final class ReplayRun {
             .map(ReplayedEvent.Delivery::handler)
             .collect(Collectors.toSet());
     List<HandlerDefinition> handlers = new ArrayList<>(FleetHandlers.all());
-    commands.map(CommandDirectory::read).ifPresent(handlers::addAll);
+    commands
+        .map(
+            directory ->
+                CommandDirectory.read(directory, Spool.usual(console.environment()).directory()))
+        .ifPresent(handlers::addAll);
     return handlers.stream().filter(handler -> wanted.contains(handler.name())).toList();
   }
 

@@ -8,6 +8,7 @@ import dev.cortex.events.fleet.FleetHandlers;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.operate.OperationFailedException;
 import dev.cortex.events.operate.Operations;
+import dev.cortex.events.spool.Spool;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
 import dev.cortex.events.worker.WorkerOptions;
@@ -100,7 +101,10 @@ final class WorkerCommand implements Callable<Integer> {
       System.setProperty("cortex.log", "INFO"); // its life, on standard error
     }
     WorkerOptions options = options();
-    List<HandlerDefinition> programs = commands.map(CommandDirectory::read).orElse(List.of());
+    List<HandlerDefinition> programs =
+        commands
+            .map(directory -> CommandDirectory.read(directory, spool().directory()))
+            .orElse(List.of());
     // Until an embedded server is there a signal ends the process, as there is nothing to give
     // back.
     try (Installation installation = cortex.reach().migrated();
@@ -140,6 +144,10 @@ final class WorkerCommand implements Callable<Integer> {
     }
   }
 
+  private Spool spool() {
+    return spool.spool(cortex.console().environment());
+  }
+
   private WorkerOptions options() {
     if (grace.filter(seconds -> seconds < 0 || seconds > MAX_GRACE_SECONDS).isPresent()) {
       throw cortex.wrong("--grace must be 0 to " + MAX_GRACE_SECONDS + ", was " + grace.get());
@@ -149,10 +157,7 @@ final class WorkerCommand implements Callable<Integer> {
       options = slots.isPresent() ? options.withSlots(slots.get()) : options;
       options = leases.isPresent() ? options.withLeases(leases.get()) : options;
       options = name.isPresent() ? options.withName(name.get()) : options;
-      options =
-          drainSpool || commands.isPresent()
-              ? options.withSpool(spool.spool(cortex.console().environment()))
-              : options;
+      options = drainSpool || commands.isPresent() ? options.withSpool(spool()) : options;
       return grace.isPresent() ? options.withGracePeriod(Duration.ofSeconds(grace.get())) : options;
     } catch (IllegalArgumentException e) {
       throw cortex.wrong(e.getMessage());

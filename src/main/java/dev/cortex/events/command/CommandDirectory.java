@@ -61,11 +61,13 @@ public final class CommandDirectory {
   /**
    * Reads a directory.
    *
+   * @param spool where what the programs emit waits while the database is away: the one that the
+   *     worker drains
    * @return a definition for each program, in the order of their names
    * @throws InvalidCommandException when a file is not as it has to be
    * @throws UncheckedIOException when one cannot be read
    */
-  public static List<HandlerDefinition> read(Path directory) {
+  public static List<HandlerDefinition> read(Path directory, Path spool) {
     try {
       TrustedFile.require(directory);
       Map<String, Path> programs = new LinkedHashMap<>();
@@ -81,7 +83,7 @@ public final class CommandDirectory {
       OldHandlers old = OldHandlers.of(table.settings());
       List<HandlerDefinition> definitions = new ArrayList<>();
       for (Map.Entry<String, Path> program : programs.entrySet()) {
-        definitions.add(definition(program.getKey(), program.getValue(), table, old));
+        definitions.add(definition(program.getKey(), program.getValue(), table, old, spool));
       }
       return definitions;
     } catch (IOException e) {
@@ -111,7 +113,8 @@ public final class CommandDirectory {
   }
 
   private static HandlerDefinition definition(
-      String file, Path program, SettingsFile table, OldHandlers old) throws IOException {
+      String file, Path program, SettingsFile table, OldHandlers old, Path spool)
+      throws IOException {
     TrustedFile.require(program);
     if (!Files.isRegularFile(program) || !Files.isExecutable(program)) {
       throw new InvalidCommandException(program, "must be a program that this user may execute");
@@ -119,22 +122,27 @@ public final class CommandDirectory {
     Path settings = program.resolveSibling(file + PROPERTIES);
     if (Files.exists(settings)) {
       SettingsFile own = SettingsFile.read(settings);
-      return definition(file, program, own, own.settings());
+      return definition(file, handler(program, own.settings(), spool), own, own.settings());
     }
     if (!OldHandlers.isOne(file)) {
       throw new InvalidCommandException(
           program, "must have " + settings.getFileName() + " beside it");
     }
-    return definition(old.handler(file), program, table, old.settings(file));
+    Map<String, String> given = old.settings(file);
+    return definition(old.handler(file), handler(program, given, spool), table, given);
+  }
+
+  private static CommandHandler handler(Path program, Map<String, String> given, Path spool) {
+    String environment = given.get(ENVIRONMENT);
+    return CommandHandler.of(program)
+        .withEnvironment(environment == null ? Set.of() : SettingsFile.words(environment))
+        .withSpool(spool);
   }
 
   private static HandlerDefinition definition(
-      String name, Path program, SettingsFile file, Map<String, String> given) {
+      String name, CommandHandler handler, SettingsFile file, Map<String, String> given) {
     Map<String, String> others = new LinkedHashMap<>(given);
-    String environment = others.remove(ENVIRONMENT);
-    CommandHandler handler =
-        CommandHandler.of(program)
-            .withEnvironment(environment == null ? Set.of() : SettingsFile.words(environment));
+    others.remove(ENVIRONMENT);
     if (!others.containsKey("on")) {
       throw file.refused("must say which events the program is on");
     }

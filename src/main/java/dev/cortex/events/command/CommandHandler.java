@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -35,29 +36,42 @@ public final class CommandHandler implements LeasedHandler {
   private final Path program;
   private final Set<String> allowed;
   private final Map<String, String> environment;
+  private final Optional<Path> spool;
 
-  private CommandHandler(Path program, Set<String> allowed, Map<String, String> environment) {
+  private CommandHandler(
+      Path program, Set<String> allowed, Map<String, String> environment, Optional<Path> spool) {
     if (!program.isAbsolute()) {
       throw new IllegalArgumentException("program must be an absolute path, was " + program);
     }
     this.program = program;
     this.allowed = allowed;
     this.environment = environment;
+    this.spool = spool;
   }
 
   /** Runs this program, which is named by an absolute path. */
   public static CommandHandler of(Path program) {
-    return new CommandHandler(program, Set.of(), System.getenv());
+    return new CommandHandler(program, Set.of(), System.getenv(), Optional.empty());
   }
 
   /** Hands on these variables of this process's environment, where it has them. */
   public CommandHandler withEnvironment(Collection<String> names) {
-    return new CommandHandler(program, Set.copyOf(new TreeSet<>(names)), environment);
+    return new CommandHandler(program, Set.copyOf(new TreeSet<>(names)), environment, spool);
+  }
+
+  /**
+   * Tells the program that its events wait in this spool while the database is away, as {@code
+   * CORTEX_SPOOL_DIR}. It should be the one that the worker drains: the program has neither a home
+   * nor the worker's settings to find it by.
+   */
+  public CommandHandler withSpool(Path directory) {
+    return new CommandHandler(
+        program, allowed, environment, Optional.of(directory.toAbsolutePath().normalize()));
   }
 
   /** The same, taking the variables from elsewhere. */
   CommandHandler from(Map<String, String> environment) {
-    return new CommandHandler(program, allowed, environment);
+    return new CommandHandler(program, allowed, environment, spool);
   }
 
   @Override
@@ -86,6 +100,7 @@ public final class CommandHandler implements LeasedHandler {
   /** What is allowed, and what the engine says, which nobody overrides. */
   private Map<String, String> environment(Event event, LeaseContext context) {
     Map<String, String> clean = CleanEnvironment.of(allowed, environment);
+    spool.ifPresent(directory -> clean.put("CORTEX_SPOOL_DIR", directory.toString()));
     clean.put("CORTEX_EVENT_ID", event.id());
     clean.put("CORTEX_HANDLER", context.handler());
     clean.put("CORTEX_FENCE", Long.toString(context.fence()));

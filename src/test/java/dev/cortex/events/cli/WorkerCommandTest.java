@@ -208,7 +208,9 @@ class WorkerCommandTest {
     Path program =
         Files.writeString(
             commands.resolve("on-task-completed.sh"),
-            "#!/bin/sh\nexec "
+            "#!/bin/sh\necho \"$CORTEX_SPOOL_DIR\" > "
+                + directory.resolve("spool-of-program")
+                + "\nexec "
                 + String.join(
                     " ",
                     JavaProgram.command(
@@ -224,10 +226,13 @@ class WorkerCommandTest {
             commands.resolve("on-task-completed.properties"),
             "on = task.completed\nenvironment = DATABASE_URL\n");
     Files.setPosixFilePermissions(settings, PosixFilePermissions.fromString("rw-r--r--"));
+    Path spool = directory.resolve("spool");
     drain("--commands", commands.toString());
     emit(1);
 
-    drain("--commands", commands.toString());
+    drain("--commands", commands.toString(), "--spool-dir", spool.toString());
+
+    assertThat(directory.resolve("spool-of-program")).hasContent(spool.toString());
 
     assertThat(
             count(

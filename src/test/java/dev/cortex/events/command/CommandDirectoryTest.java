@@ -19,6 +19,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** What an operator may lay out, and what is refused. */
 class CommandDirectoryTest {
+  private static final Path SPOOL = Path.of("/var/lib/cortex/spool");
+
   @TempDir private Path directory;
 
   @BeforeEach
@@ -43,7 +45,7 @@ class CommandDirectoryTest {
         """);
     Files.writeString(directory.resolve(".hidden"), "");
 
-    List<HandlerDefinition> handlers = CommandDirectory.read(directory);
+    List<HandlerDefinition> handlers = CommandDirectory.read(directory, SPOOL);
 
     assertThat(handlers)
         .extracting(HandlerDefinition::name)
@@ -65,7 +67,7 @@ class CommandDirectoryTest {
 
   @Test
   void an_empty_directory_has_none() {
-    assertThat(CommandDirectory.read(directory)).isEmpty();
+    assertThat(CommandDirectory.read(directory, SPOOL)).isEmpty();
   }
 
   @Test
@@ -118,7 +120,7 @@ class CommandDirectoryTest {
         List.of("on-security-alert", "on-system-startup", "on-task-failed", "on-task-failure")) {
       mode(Files.writeString(directory.resolve(name + ".sh"), "#!/bin/sh\n"), "rwxr-xr-x");
     }
-    assertThat(CommandDirectory.read(directory))
+    assertThat(CommandDirectory.read(directory, SPOOL))
         .extracting(one -> one.name() + " " + one.patterns())
         .containsExactly(
             "on-security-alert [security.vulnerability_found]",
@@ -142,7 +144,7 @@ class CommandDirectoryTest {
             """);
     mode(table, "rw-r--r--");
 
-    List<HandlerDefinition> handlers = CommandDirectory.read(directory);
+    List<HandlerDefinition> handlers = CommandDirectory.read(directory, SPOOL);
     assertThat(handlers)
         .extracting(HandlerDefinition::name)
         .containsExactly("on-health-alert", "learned-patterns");
@@ -177,7 +179,7 @@ class CommandDirectoryTest {
 
   private void assertRefused(Path file, String rule) throws IOException {
     String real = file.toRealPath().toString();
-    assertThatThrownBy(() -> CommandDirectory.read(directory))
+    assertThatThrownBy(() -> CommandDirectory.read(directory, SPOOL))
         .isInstanceOfSatisfying(
             InvalidCommandException.class,
             e -> {

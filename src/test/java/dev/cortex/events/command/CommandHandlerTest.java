@@ -115,6 +115,20 @@ class CommandHandlerTest {
   }
 
   @Test
+  void it_finds_the_spool_that_the_worker_drains() throws Exception {
+    Path program = program("echo \"$CORTEX_SPOOL_DIR\" > \"%1$s/said\"");
+    start(
+        CommandHandler.of(program)
+            .from(Map.of("CORTEX_SPOOL_DIR", "/somewhere/else"))
+            .withEnvironment(Set.of("CORTEX_SPOOL_DIR"))
+            .withSpool(Path.of("/var/lib/cortex/spool")),
+        definition -> definition);
+    emit("{}");
+    awaitAttempt("done 1");
+    assertThat(read("said")).isEqualTo("/var/lib/cortex/spool\n");
+  }
+
+  @Test
   void its_exit_status_says_what_becomes_of_the_delivery() throws Exception {
     work(
         """
