@@ -1,5 +1,6 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.spool.DrainSummary;
 import dev.cortex.events.spool.SpoolStatus;
 import java.sql.Connection;
@@ -98,9 +99,7 @@ final class SpoolCommand implements Runnable {
             .print(
                 "delivered %d, quarantined %d, damaged lines %d, files left %d"
                     .formatted(done.delivered(), done.quarantined(), done.damaged(), done.left()));
-        return done.quarantined() + done.damaged() == 0
-            ? 0
-            : dev.cortex.events.event.ErrorCode.INVALID_DATA.exitStatus();
+        return done.quarantined() + done.damaged() == 0 ? 0 : ErrorCode.INVALID_DATA.exitStatus();
       }
     }
   }

@@ -4,13 +4,13 @@ import java.io.BufferedInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashSet;
@@ -67,19 +67,28 @@ final class ArchiveFiles {
     return file.toString().endsWith(".gz") ? new Decompressed(bytes) : bytes;
   }
 
+  /** Whether the file is there for one event: a file of lines may well have none. */
+  static boolean isOfOneEvent(Path file) {
+    return file.toString().matches("(?s).*\\.json(\\.gz)?");
+  }
+
+  /** What stands for an empty file in the quarantine, where nothing but its name tells it apart. */
+  static Document nothingOf(Path file) {
+    byte[] name = file.toString().getBytes(StandardCharsets.UTF_8);
+    return new Document(1, new byte[0], 0, Quarantine.sha256().digest(name));
+  }
+
   /** The file itself as a document, to be quarantined: its bytes as they are. */
   static Document whole(Path file) throws IOException {
     try (InputStream in = Files.newInputStream(file)) {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      byte[] head = in.readNBytes(Document.KEPT_BYTES);
+      MessageDigest digest = Quarantine.sha256();
+      byte[] head = in.readNBytes(Quarantine.KEPT_BYTES);
       long size = 0;
       for (byte[] piece = head; piece.length > 0; piece = in.readNBytes(PIECE_BYTES)) {
         digest.update(piece);
         size += piece.length;
       }
       return new Document(1, head, size, digest.digest());
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
     }
   }
 

@@ -2,9 +2,6 @@ package dev.cortex.events.outbox;
 
 /** One piece of an archive: a JSON document, or what stands where one should. */
 final class Document {
-  /** How much of what is quarantined is kept, in bytes. */
-  static final int KEPT_BYTES = 1024 * 1024;
-
   private final long line;
   private final byte[] bytes;
   private final long size;

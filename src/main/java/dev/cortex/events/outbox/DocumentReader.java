@@ -5,7 +5,6 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.zip.ZipException;
@@ -28,7 +27,7 @@ final class DocumentReader implements Closeable {
 
   private final InputStream in;
   private final int maxBytes;
-  private final MessageDigest digest = sha256();
+  private final MessageDigest digest = Quarantine.sha256();
 
   /** The bytes from the document's start (or what of it is still held) to those read ahead. */
   private byte[] window = new byte[PIECE_BYTES];
@@ -167,7 +166,8 @@ final class DocumentReader implements Closeable {
       return false;
     }
     if (dropped == 0) {
-      head = Arrays.copyOfRange(window, start, start + Math.min(maxBytes - 1, Document.KEPT_BYTES));
+      head =
+          Arrays.copyOfRange(window, start, start + Math.min(maxBytes - 1, Quarantine.KEPT_BYTES));
     }
     digest.update(window, start, position - start);
     dropped += position - start;
@@ -215,14 +215,6 @@ final class DocumentReader implements Closeable {
       limit += Math.max(read, 0);
     } catch (EOFException | ZipException e) {
       damaged = true;
-    }
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
     }
   }
 

@@ -41,6 +41,7 @@ final class ImportRun {
   private final Connection connection;
   private final ImportOptions options;
   private final ImportStore store;
+  private final Quarantine quarantine;
   private final ImportProgress progress;
   private final List<Candidate> candidates = new ArrayList<>();
   private final List<Rejected> rejected = new ArrayList<>();
@@ -56,6 +57,7 @@ final class ImportRun {
     this.connection = connection;
     this.options = options;
     this.store = new ImportStore(connection);
+    this.quarantine = new Quarantine(connection);
     this.progress = progress;
   }
 
@@ -90,11 +92,15 @@ final class ImportRun {
   private void read(Path file) throws IOException, SQLException {
     try (InputStream bytes = ArchiveFiles.open(file, taken -> bytesRead += taken);
         DocumentReader reader = new DocumentReader(bytes, MAX_DOCUMENT_BYTES)) {
+      boolean isEmpty = true;
       for (var next = reader.next(); next.isPresent(); next = reader.next()) {
+        isEmpty = false;
         add(file + ":" + next.get().line(), next.get());
       }
       if (reader.damaged()) {
         reject(file.toString(), ArchiveFiles.whole(file), damage());
+      } else if (isEmpty && ArchiveFiles.isOfOneEvent(file)) {
+        reject(file.toString(), ArchiveFiles.nothingOf(file), emptiness());
       }
     }
   }
@@ -102,6 +108,11 @@ final class ImportRun {
   private static InvalidEventException damage() {
     return new InvalidEventException(
         Defect.DAMAGED_FILE, "file", "must be compressed without damage, is not to its end");
+  }
+
+  private static InvalidEventException emptiness() {
+    return new InvalidEventException(
+        Defect.INVALID_JSON, "file", "must hold an event, holds nothing");
   }
 
   private void add(String origin, Document document) throws SQLException {
@@ -208,12 +219,9 @@ final class ImportRun {
   private ImportSummary quarantine(
       ImportSummary before, String origin, Document document, InvalidEventException refusal)
       throws SQLException {
-    store.quarantine(origin, refusal.defect(), detail(refusal), document);
-    return before.plusQuarantined(refusal.defect());
-  }
-
-  private static String detail(InvalidEventException refusal) {
-    return refusal.field() + " " + refusal.rule();
+    return quarantine.keep(origin, refusal, document)
+        ? before.plusQuarantined(refusal.defect())
+        : before.plusEvents(0, 1);
   }
 
   private static List<EventDraft> drafts(List<Candidate> batch) {

@@ -1,6 +1,5 @@
 package dev.cortex.events.outbox;
 
-import dev.cortex.events.event.Defect;
 import dev.cortex.events.event.EventDraft;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -8,7 +7,6 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /** What an import writes. */
@@ -24,13 +22,6 @@ final class ImportStore {
         ?::text[], ?::text[], ?::text[]::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[]::timestamptz[],
         ?::text[]::timestamptz[], ?::text[]::jsonb[], ?::text[], ?::text[], ?::text[]::jsonb[], ?)
       """;
-
-  /**
-   * Keeps what is no event, once. Parameters: origin, reason, detail, the first mebibyte, the size
-   * in bytes, SHA-256 of all of it. Needs EXECUTE only. Locks: waits for another import of the same
-   * bytes.
-   */
-  private static final String QUARANTINE = "select cortex.quarantine(?, ?, ?, ?, ?, ?)";
 
   /** A table of the session's own, so that a dry run of whatever size needs no memory here. */
   private static final String BEGIN_REHEARSAL =
@@ -71,20 +62,6 @@ final class ImportStore {
         row.next();
         return row.getInt(1);
       }
-    }
-  }
-
-  void quarantine(String origin, Defect reason, String detail, Document document)
-      throws SQLException {
-    byte[] bytes = document.bytes();
-    try (PreparedStatement statement = connection.prepareStatement(QUARANTINE)) {
-      statement.setString(1, origin);
-      statement.setString(2, reason.label());
-      statement.setString(3, detail);
-      statement.setBytes(4, Arrays.copyOf(bytes, Math.min(bytes.length, Document.KEPT_BYTES)));
-      statement.setLong(5, document.size());
-      statement.setBytes(6, document.digest());
-      statement.execute();
     }
   }
 

@@ -7,11 +7,10 @@ import java.util.Map;
 
 /**
  * What became of an archive. Every document that was read is accepted, a duplicate, or quarantined;
- * on a second run over the same archive all that were accepted are duplicates, and those
- * quarantined are so again, though each is kept once.
+ * on a second run over the same archive all are duplicates.
  *
  * @param accepted events that the log did not have
- * @param duplicate events that it had
+ * @param duplicate events that it had, and what the quarantine had
  * @param quarantined what is no event, by defect; a defect that did not occur is not named
  */
 public record ImportSummary(long accepted, long duplicate, Map<Defect, Long> quarantined) {

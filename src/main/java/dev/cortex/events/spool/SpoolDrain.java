@@ -6,22 +6,18 @@ import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.outbox.EmitFailedException;
 import dev.cortex.events.outbox.Outbox;
+import dev.cortex.events.outbox.Quarantine;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.attribute.FileTime;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -36,21 +32,11 @@ final class SpoolDrain {
 
   private static final long MAX_BYTES = 8L * 1024 * 1024;
 
-  /** As much of a line as the quarantine keeps. */
-  private static final int KEPT_BYTES = 1024 * 1024;
-
   /** A line without an end is being written, until its file has been still for so long. */
   private static final Duration WRITING = Duration.ofSeconds(10);
 
   /** An emitter of the same ids is met once or twice, not five times in a row. */
   private static final int MAX_TRIES = 5;
-
-  /**
-   * Keeps what is no event, once. Parameters: origin, reason, detail, the first mebibyte, the size
-   * in bytes, SHA-256 of all of it. Needs EXECUTE only. Locks: waits for another one that keeps the
-   * same bytes.
-   */
-  private static final String QUARANTINE = "select cortex.quarantine(?, ?, ?, ?, ?, ?)";
 
   /** A line and the event that it holds. */
   private static final class Waiting {
@@ -72,11 +58,13 @@ final class SpoolDrain {
   private final SpoolDirectory directory;
   private final Connection connection;
   private final Outbox outbox = new Outbox();
+  private final Quarantine quarantine;
   private DrainSummary summary = DrainSummary.NOTHING;
 
   SpoolDrain(SpoolDirectory directory, Connection connection) {
     this.directory = directory;
     this.connection = connection;
+    this.quarantine = new Quarantine(connection);
   }
 
   DrainSummary drain() throws IOException, SQLException {
@@ -195,24 +183,8 @@ final class SpoolDrain {
 
   private void quarantine(String origin, byte[] line, InvalidEventException refusal)
       throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(QUARANTINE)) {
-      statement.setString(1, origin);
-      statement.setString(2, refusal.defect().name().toLowerCase(Locale.ROOT));
-      statement.setString(3, refusal.field() + " " + refusal.rule());
-      statement.setBytes(4, Arrays.copyOf(line, Math.min(line.length, KEPT_BYTES)));
-      statement.setLong(5, line.length);
-      statement.setBytes(6, sha256(line));
-      statement.execute();
-    }
+    quarantine.keep(origin, refusal, line);
     summary =
         refusal.defect() == Defect.DAMAGED_LINE ? summary.plusDamaged() : summary.plusQuarantined();
-  }
-
-  private static byte[] sha256(byte[] bytes) {
-    try {
-      return MessageDigest.getInstance("SHA-256").digest(bytes);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java has SHA-256", e);
-    }
   }
 }

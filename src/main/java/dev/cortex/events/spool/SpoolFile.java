@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -85,7 +86,7 @@ record SpoolFile(Path path) implements Comparable<SpoolFile> {
 
   private static void add(List<byte[]> lines, byte[] bytes, int from, int to) {
     if (to > from) {
-      lines.add(java.util.Arrays.copyOfRange(bytes, from, to));
+      lines.add(Arrays.copyOfRange(bytes, from, to));
     }
   }
 

@@ -44,7 +44,7 @@ class SampleArchiveTest {
         new Importer(database.dataSource(), ImportOptions.defaults()).run(List.of(directory));
 
     assertThat(again.accepted()).isZero();
-    assertThat(again.duplicate()).isEqualTo(SampleArchive.EVENTS);
+    assertThat(again.duplicate()).isEqualTo(SampleArchive.EVENTS + SampleArchive.DEFECTS);
   }
 
   @Test

@@ -12,6 +12,7 @@ import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.event.LeaseCause;
 import dev.cortex.events.outbox.EmitFailedException;
 import dev.cortex.events.outbox.Outbox;
+import dev.cortex.events.worker.WorkerOptions;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -25,10 +26,13 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.IntStream;
 import javax.sql.DataSource;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -163,7 +167,7 @@ class SpoolTest {
       throws IOException, SQLException {
     Path file = away.postAll(List.of(task(1), task(2))).get(0).spooledIn().orElseThrow();
     byte[] lines = Files.readAllBytes(file);
-    Files.write(file, java.util.Arrays.copyOf(lines, lines.length - 20));
+    Files.write(file, Arrays.copyOf(lines, lines.length - 20));
     assertThat(drain().left()).as("it may still be written").isEqualTo(1);
     assertThat(strings("select id from cortex.events")).isEmpty();
 
@@ -234,10 +238,26 @@ class SpoolTest {
   }
 
   @Test
+  void more_than_one_file_can_hold_is_refused_and_none_of_it_is_there() throws SQLException {
+    String filler = "x".repeat(15 * 1024 * 1024);
+    List<EventDraft> drafts =
+        IntStream.range(0, 4)
+            .mapToObj(
+                n -> EventDraft.of("task.failed", "w").withPayload("{\"n\":\"" + filler + "\"}"))
+            .toList();
+    assertThatThrownBy(() -> away.postAll(drafts))
+        .isInstanceOf(SpoolFailedException.class)
+        .hasMessageContaining("it takes 50331648 bytes at once, was 629");
+    assertThat(spool.status().events()).isZero();
+    assertThat(away.postAll(drafts.subList(0, 3))).hasSize(3);
+    assertThat(spool.status().events()).isEqualTo(3);
+  }
+
+  @Test
   void what_is_written_while_it_is_drained_is_there_once() throws Exception {
     int writers = 4;
     int events = 300;
-    List<String> ids = java.util.Collections.synchronizedList(new ArrayList<>());
+    List<String> ids = Collections.synchronizedList(new ArrayList<>());
     CountDownLatch done = new CountDownLatch(writers);
     List<Thread> threads =
         IntStream.range(0, writers)
@@ -266,10 +286,8 @@ class SpoolTest {
   void a_worker_that_is_told_to_delivers_what_waits() throws Exception {
     away.post(task(1));
     try (CortexEvents cortex = CortexEvents.connect(database.address("cortex_worker"));
-        var worker =
-            cortex.work(
-                List.of(), dev.cortex.events.worker.WorkerOptions.defaults().withSpool(spool))) {
-      org.awaitility.Awaitility.await().until(spool::isEmpty);
+        var worker = cortex.work(List.of(), WorkerOptions.defaults().withSpool(spool))) {
+      Awaitility.await().until(spool::isEmpty);
       assertThat(worker.workerId()).isPositive();
     }
     assertThat(strings("select type from cortex.events")).containsExactly("task.failed");
