@@ -6,6 +6,7 @@ import dev.cortex.events.outbox.OldSystem.Part;
 import dev.cortex.events.outbox.OlderLines;
 import java.nio.file.Path;
 import java.sql.SQLException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -21,7 +22,7 @@ import picocli.CommandLine.ParentCommand;
     description = {
       "Take over the events of the shell scripts' system: DIR holds coordination/events, or is that.",
       "archive and *.jsonl are recorded for the log only; what is in the queue goes to its handlers, which"
-          + " a worker must have made known before. What cannot be read is kept in quarantine. Running it"
+          + " a worker must have made known before; else it is refused. What cannot be read is kept in quarantine. Running it"
           + " again changes nothing. Stop the old dispatcher first."
     })
 final class MigrateFromCommand implements Callable<Integer> {
@@ -33,6 +34,9 @@ final class MigrateFromCommand implements Callable<Integer> {
           .with("accepted", row -> row.summary().accepted())
           .with("duplicate", row -> row.summary().duplicate())
           .with("quarantined", row -> row.summary().quarantinedInAll());
+
+  /** Of the files that were not read. */
+  private static final int NAMED = 20;
 
   @ParentCommand private Cortex cortex;
 
@@ -76,8 +80,21 @@ final class MigrateFromCommand implements Callable<Integer> {
               .toList();
       cortex.answer(ROWS, rows, json);
       remark(rows);
+      remarkUnread(old.unread());
     }
     return 0;
+  }
+
+  private void remarkUnread(List<Path> unread) {
+    if (!unread.isEmpty()) {
+      List<String> lines = new ArrayList<>();
+      lines.add(unread.size() + " not read, links or no JSON by their names:");
+      unread.stream().limit(NAMED).map(Path::toString).forEach(lines::add);
+      if (unread.size() > NAMED) {
+        lines.add("and " + (unread.size() - NAMED) + " more");
+      }
+      cortex.console().remark(lines);
+    }
   }
 
   private void remark(List<Row> rows) {

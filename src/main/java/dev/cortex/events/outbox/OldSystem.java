@@ -1,14 +1,22 @@
 package dev.cortex.events.outbox;
 
+import dev.cortex.events.event.ErrorCode;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 import javax.sql.DataSource;
 
@@ -38,10 +46,15 @@ public final class OldSystem {
     }
   }
 
-  private final Map<Part, List<Path>> paths;
+  /** One row: whether anybody is subscribed to anything. */
+  private static final String HAS_HANDLERS = "select exists (select from cortex.subscriptions)";
 
-  private OldSystem(Map<Part, List<Path>> paths) {
+  private final Map<Part, List<Path>> paths;
+  private final List<Path> unread;
+
+  private OldSystem(Map<Part, List<Path>> paths, List<Path> unread) {
     this.paths = paths;
+    this.unread = unread;
   }
 
   /**
@@ -57,18 +70,50 @@ public final class OldSystem {
               .map(directory::resolve)
               .filter(OldSystem::hasParts)
               .findFirst()
-              .orElseThrow(
-                  () ->
-                      new NoSuchFileException(
-                          directory + " with coordination/events/{archive,queue,*.jsonl}"));
+              .orElseThrow(() -> nothingIn(directory))
+              .toRealPath();
       Map<Part, List<Path>> paths = new LinkedHashMap<>();
       paths.put(Part.QUEUE, ifThere(events.resolve("queue")));
       paths.put(Part.ARCHIVE, ifThere(events.resolve("archive")));
       paths.put(Part.LOGS, logs(events));
-      return new OldSystem(paths);
+      return new OldSystem(paths, allBut(files(paths), events));
     } catch (IOException e) {
       throw new ImportFailedException(directory, e);
     }
+  }
+
+  private static ImportFailedException nothingIn(Path directory) {
+    return Files.isDirectory(directory)
+        ? new ImportFailedException(
+            ErrorCode.NOT_FOUND,
+            directory,
+            "must hold coordination/events with queue, archive or *.jsonl, holds none of them")
+        : new ImportFailedException(directory, new NoSuchFileException(directory.toString()));
+  }
+
+  private static Set<Path> files(Map<Part, List<Path>> paths) throws IOException {
+    Set<Path> files = new HashSet<>();
+    for (List<Path> part : paths.values()) {
+      for (Path path : part) {
+        files.addAll(ArchiveFiles.under(path));
+      }
+    }
+    return files;
+  }
+
+  private static List<Path> allBut(Set<Path> read, Path events) throws IOException {
+    try (Stream<Path> below = Files.walk(events)) {
+      return below
+          .filter(path -> !Files.isDirectory(path, LinkOption.NOFOLLOW_LINKS))
+          .filter(path -> !read.contains(path))
+          .sorted()
+          .toList();
+    }
+  }
+
+  /** What lies there and is not taken in: links, and files that are no JSON by their names. */
+  public List<Path> unread() {
+    return unread;
   }
 
   private static boolean hasParts(Path events) {
@@ -104,9 +149,12 @@ public final class OldSystem {
    * @param olderLines as what lines that are no envelopes are taken; absent: they are quarantined
    * @param dryRun whether to say what would happen and write nothing
    * @return what became of each part
+   * @throws ImportFailedException when a file cannot be read, or the queue has events and no
+   *     handler is known, so that they would be delivered to nobody
    */
   public Map<Part, ImportSummary> importInto(
       DataSource dataSource, Optional<OlderLines> olderLines, boolean dryRun, ImportProgress told) {
+    requireHandlers(dataSource);
     Map<Part, ImportSummary> summaries = new LinkedHashMap<>();
     paths.forEach(
         (part, files) ->
@@ -116,5 +164,32 @@ public final class OldSystem {
                     .telling(told)
                     .run(new ArrayList<>(files))));
     return summaries;
+  }
+
+  private void requireHandlers(DataSource dataSource) {
+    for (Path queue : paths.getOrDefault(Part.QUEUE, List.of())) {
+      try {
+        if (!ArchiveFiles.under(queue).isEmpty() && !hasHandlers(dataSource)) {
+          throw new ImportFailedException(
+              ErrorCode.CONFIGURATION,
+              queue,
+              "has events to be delivered, and no handler is known that would get them; start a worker with its"
+                  + " handlers first, or move the queue into archive to record it for the log only");
+        }
+      } catch (IOException e) {
+        throw new ImportFailedException(queue, e);
+      }
+    }
+  }
+
+  private static boolean hasHandlers(DataSource dataSource) {
+    try (Connection connection = dataSource.getConnection();
+        Statement statement = connection.createStatement();
+        ResultSet row = statement.executeQuery(HAS_HANDLERS)) {
+      row.next();
+      return row.getBoolean(1);
+    } catch (SQLException e) {
+      throw new EmitFailedException(e);
+    }
   }
 }

@@ -6,6 +6,7 @@ import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.net.URISyntaxException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.ResultSet;
@@ -17,6 +18,7 @@ import java.util.Objects;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -74,7 +76,9 @@ class MigrateFromCommandTest {
 
     Answer second = cortex.run("migrate-from", "--json", old().toString());
     assertThat(second.status()).as(second.err()).isZero();
-    assertThat(second.out()).doesNotContainPattern("\"accepted\":[1-9]");
+    assertThat(second.out())
+        .doesNotContainPattern("\"accepted\":[1-9]")
+        .doesNotContainPattern("\"quarantined\":[1-9]");
     assertThat(rows("select line from cortex.event_log order by line")).isEqualTo(recorded);
     assertThat(rows("select event::text from cortex.deliveries")).hasSize(2);
     assertThat(rows("select origin from cortex.quarantined")).hasSize(3);
@@ -106,6 +110,60 @@ class MigrateFromCommandTest {
     assertThat(answer.status()).as(answer.err()).isZero();
     assertThat(rows("select type from cortex.events where source = 'older'"))
         .containsExactly("worker.failed");
+  }
+
+  @Test
+  void an_empty_file_is_quarantined_and_links_and_other_files_are_named(@TempDir Path directory)
+      throws Exception {
+    Path queue = Files.createDirectories(directory.resolve("events/queue"));
+    Files.createFile(queue.resolve("evt_20251203_090000_empty1.json"));
+    Files.createFile(queue.resolve("evt_20251203_090000_empty2.json"));
+    Files.createFile(directory.resolve("events/quiet-events.jsonl"));
+    Files.createSymbolicLink(
+        queue.resolve("linked.json"), old().resolve("coordination/events/task-events.jsonl.gz"));
+    Files.createSymbolicLink(directory.resolve("events/archive"), old());
+    Files.createFile(queue.resolve(".lock"));
+
+    Answer first = cortex.run("migrate-from", directory.toString());
+    assertThat(first.status()).as(first.err()).isZero();
+    assertThat(first.out()).contains("queue       2         0          0            2");
+    assertThat(
+            rows(
+                "select concat_ws(' ', regexp_replace(origin, '.*_', ''), reason, detail) from cortex.quarantined order by origin"))
+        .containsExactly(
+            "empty1.json invalid_json file must hold an event, holds nothing",
+            "empty2.json invalid_json file must hold an event, holds nothing");
+    assertThat(first.err())
+        .contains("3 not read")
+        .contains("events/archive")
+        .contains("queue/linked.json")
+        .contains("queue/.lock")
+        .doesNotContain("quiet-events");
+    assertThat(cortex.run("migrate-from", directory.toString()).out())
+        .contains("queue       2         0          2            0");
+  }
+
+  @Test
+  void a_queue_that_nobody_would_handle_is_refused_before_anything_is_recorded() throws Exception {
+    execute("delete from cortex.subscriptions");
+    for (String[] command :
+        new String[][] {
+          {"migrate-from", old().toString()}, {"migrate-from", "--dry-run", old().toString()}
+        }) {
+      Answer answer = cortex.run(command);
+      assertThat(answer.status()).isEqualTo(78);
+      assertThat(answer.err())
+          .contains("queue has events to be delivered, and no handler is known");
+    }
+    assertThat(rows("select id::text from cortex.events")).isEmpty();
+  }
+
+  @Test
+  void a_directory_that_has_none_of_the_parts_is_told_what_is_missing(@TempDir Path directory) {
+    Answer answer = cortex.run("migrate-from", directory.toString());
+    assertThat(answer.status()).isEqualTo(66);
+    assertThat(answer.err())
+        .contains(directory + " must hold coordination/events with queue, archive or *.jsonl");
   }
 
   @Test
