@@ -162,6 +162,9 @@ class DemoResultTest {
     ImportSummary half = new ImportSummary(SampleArchive.EVENTS - 1, 0, IMPORTED.quarantined());
     assertThat(result(half, new Kill("w", 1), true).broken())
         .containsExactly("the sample archive was not imported as a whole");
+    ImportSummary again =
+        new ImportSummary(0, SampleArchive.EVENTS + SampleArchive.DEFECTS, Map.of());
+    assertThat(result(again, new Kill("w", 1), true).broken()).isEmpty();
   }
 
   private DemoResult result() throws SQLException {
