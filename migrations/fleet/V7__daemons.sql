@@ -78,6 +78,50 @@ comment on view fleet.daemons is 'What was told last of each daemon on each host
 grant select on fleet.daemon_handlers, fleet.event_daemons, fleet.daemon_life, fleet.daemons
    to ${worker}, ${auditor}, ${operator};
 
+-- How long the setting of this name lasts; an error where there is none.
+create function fleet.period(p_setting text) returns interval
+language plpgsql stable set search_path = fleet, pg_temp as $$
+declare
+  v_period interval := (select to_jsonb(s) ->> p_setting from fleet.settings s);
+begin
+  if v_period is null then
+    raise exception using errcode = 'undefined_parameter', message = format('fleet.settings has no %I', p_setting);
+  end if;
+  return v_period;
+end
+$$;
+
+comment on function fleet.period is 'A setting that is an interval, by its name.';
+
+-- Removes rows of a table of the fleet whose time is up.
+--   p_table: without its schema; p_moment: the column that says how old a row is
+--   p_kept_for: settings, of which the longest counts; p_max: how many rows at most
+-- Result: how many were removed. Locks: those rows, SKIP LOCKED. Index: that of the
+-- moment, where the table has one. The caller's rights decide. Dynamic, since a name of a table is no parameter.
+create function fleet.remove_expired(p_table text, p_moment text, p_kept_for text[], p_max integer) returns integer
+language plpgsql set search_path = fleet, pg_temp as $$
+declare
+  v_removed integer;
+begin
+  execute format(
+    'delete from fleet.%1$I
+      where ctid = any (array(
+              select x.ctid
+                from fleet.%1$I x
+               where x.%2$I < $1
+               limit $2
+                 for update of x skip locked))', p_table, p_moment)
+    using clock_timestamp() - (select max(fleet.period(n)) from unnest(p_kept_for) n), p_max;
+  get diagnostics v_removed = row_count;
+  return v_removed;
+end
+$$;
+
+comment on function fleet.remove_expired is 'Removes rows of one of the fleet''s tables that are kept no longer.';
+
+revoke all on function fleet.period, fleet.remove_expired from public;
+grant execute on function fleet.period, fleet.remove_expired to ${worker};
+
 -- The days of the learning cycle are named by its schedule's own zone, UTC unless changed. The dedupe key makes a
 -- tick that is fired again, by hand or after its record is gone, a repetition.
 update cortex.schedules

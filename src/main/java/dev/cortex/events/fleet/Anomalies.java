@@ -45,17 +45,6 @@ final class Anomalies implements EventHandler {
   private static final String ALERT_TYPE = "anomaly";
   private static final Duration WAIT = Duration.ofSeconds(2);
 
-  /** Parameters: the handler that counts; when the check was received. */
-  private static final String HAS_TO_WAIT =
-      """
-      select exists (
-               select from cortex.queue_status q
-                where q.handler = ?
-                  and q.oldest_due < clock_timestamp() - interval '1 second')
-         and ? > clock_timestamp() - s.anomaly_interval
-        from fleet.settings s
-      """;
-
   private static final String DEVIATING =
       """
       select d.metric, d.type, d.value, d.median, d.spread, d.spreads_away
@@ -66,7 +55,7 @@ final class Anomalies implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
-    if (hasToWait(event, context)) {
+    if (Backlog.hasToWait(context.connection(), event, Metrics.NAME, "anomaly_interval")) {
       return Outcome.snooze(WAIT);
     }
     List<Trouble> deviating = Sql.rows(context.connection(), DEVIATING, row -> trouble(row, event));
@@ -74,16 +63,6 @@ final class Anomalies implements EventHandler {
         context.connection(), ALERT_TYPE, deviating.stream().map(Trouble::subject).toList());
     AlertEpisodes.see(context.connection(), (draft, cause) -> context.emit(draft), NAME, deviating);
     return Outcome.done();
-  }
-
-  private static boolean hasToWait(Event event, HandlerContext context) throws SQLException {
-    return Sql.rows(
-            context.connection(),
-            HAS_TO_WAIT,
-            row -> row.getBoolean(1),
-            Metrics.NAME,
-            event.receivedAt())
-        .get(0);
   }
 
   private static Trouble trouble(ResultSet row, Event cause) throws SQLException {

@@ -39,6 +39,30 @@ final class Cleanup implements EventHandler {
   private static final int MAX_ROWS = 10_000;
   private static final int MAX_ROUNDS = 25;
 
+  /**
+   * Forgets workers, and ends their stale episodes. Parameter: how many at most. Locks: the
+   * workers' rows, SKIP LOCKED; the episodes'.
+   */
+  private static final String FORGET_WORKERS =
+      """
+      with expired as (
+        select w.worker_id
+          from fleet.worker_health w
+         cross join fleet.settings s
+         where w.heard_at < clock_timestamp() - s.worker_kept_for
+         order by w.worker_id
+         limit ?
+           for update of w skip locked
+      ), ended as (
+        update fleet.stale_episodes e
+           set ended_at = clock_timestamp()
+          from expired x
+         where e.worker_id = x.worker_id
+           and e.ended_at is null
+      )
+      delete from fleet.worker_health w using expired x where w.worker_id = x.worker_id
+      """;
+
   /** Parameters: event id, generation, started, requested by, removed, complete. */
   private static final String RECORD =
       """
@@ -74,8 +98,9 @@ final class Cleanup implements EventHandler {
 
   private static Map<String, Integer> remove(Connection connection) throws SQLException {
     Map<String, Integer> removed = new LinkedHashMap<>();
+    removed.put("worker_health", Sql.update(connection, FORGET_WORKERS, MAX_ROWS));
     for (ExpiredRows expired : ExpiredRows.ALL) {
-      removed.put(expired.table(), Sql.update(connection, expired.removal(), MAX_ROWS));
+      removed.put(expired.table(), expired.remove(connection, MAX_ROWS));
     }
     return removed;
   }

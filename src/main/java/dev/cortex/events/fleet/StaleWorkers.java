@@ -41,17 +41,6 @@ final class StaleWorkers implements EventHandler {
   private static final int WORKERS_IN_MESSAGE = 5;
   private static final Duration WAIT = Duration.ofSeconds(2);
 
-  /** Parameters: the handler of reports; when the check was received. */
-  private static final String HAS_TO_WAIT =
-      """
-      select exists (
-               select from cortex.queue_status q
-                where q.handler = ?
-                  and q.oldest_due < clock_timestamp() - interval '1 second')
-         and ? > clock_timestamp() - s.stale_after
-        from fleet.settings s
-      """;
-
   /**
    * Opens an episode for each worker that is stale and in none.
    *
@@ -83,7 +72,7 @@ final class StaleWorkers implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
-    if (hasToWait(context.connection(), event)) {
+    if (Backlog.hasToWait(context.connection(), event, WorkerHealth.NAME, "stale_after")) {
       return Outcome.snooze(WAIT);
     }
     List<Episode> opened = openEpisodes(context.connection());
@@ -91,16 +80,6 @@ final class StaleWorkers implements EventHandler {
       tell(context.connection(), opened, context.emit(alert(opened)));
     }
     return Outcome.done();
-  }
-
-  private static boolean hasToWait(Connection connection, Event event) throws SQLException {
-    return Sql.rows(
-            connection,
-            HAS_TO_WAIT,
-            row -> row.getBoolean(1),
-            WorkerHealth.NAME,
-            event.receivedAt())
-        .get(0);
   }
 
   private static List<Episode> openEpisodes(Connection connection) throws SQLException {

@@ -26,7 +26,8 @@ import java.util.stream.Stream;
  *       alert, each of {@code payload.workers}.
  *   <li>A worker's restart is asked for {@code restart_limit} (3) times within {@code
  *       restart_window} (1 hour), by the database's clock. Beyond that it is not, and an alert
- *       (restart_limit_reached) of priority high says so, once an episode.
+ *       (restart_limit_reached) of priority high says so, once an episode. A limit of 0 is no wish
+ *       for restarts, and tells of nothing.
  *   <li>Alerts of other types are none of its business, so its own cannot feed it.
  * </ul>
  *
@@ -35,6 +36,8 @@ import java.util.stream.Stream;
  */
 final class WorkerRestarts implements BatchHandler {
   static final String NAME = "worker-restarts";
+
+  private static final String IS_WANTED = "select s.restart_limit > 0 from fleet.settings s";
 
   /**
    * Takes one of the restarts that a worker has. Parameter: worker. Result: how many were asked for
@@ -76,6 +79,9 @@ final class WorkerRestarts implements BatchHandler {
 
   @Override
   public void handle(List<Event> events, BatchContext context) throws SQLException {
+    if (!Sql.rows(context.connection(), IS_WANTED, row -> row.getBoolean(1)).get(0)) {
+      return;
+    }
     List<Loss> losses =
         events.stream().flatMap(Loss::of).sorted(Comparator.comparing(Loss::workerId)).toList();
     List<Trouble> ended = new ArrayList<>();

@@ -72,6 +72,43 @@ class AlertsAndCleanupTest {
         .contains("system.cleanup_completed");
   }
 
+  /** Each table that has a column of that name, and each setting, is there. */
+  @Test
+  void a_cleanup_looks_at_every_table_that_rows_expire_in() throws Exception {
+    fleet.emit(EventDraft.of("system.cleanup_needed", "weekly-cleanup"));
+    fleet.handle();
+
+    assertThat(
+            fleet.rows(
+                "select o.key || ' ' || o.value from fleet.cleanups c, jsonb_each_text(c.removed) o"))
+        .contains("worker_health 0", "restarts 0", "metrics 0", "cleanups 0")
+        .hasSize(1 + ExpiredRows.ALL.size());
+  }
+
+  @Test
+  void metrics_and_restarts_are_kept_as_long_as_their_own_settings_say() throws Exception {
+    fleet.run("update fleet.settings set restart_window = '100 days'");
+    fleet.run(
+        "insert into fleet.restarts (worker_id, requested_at, last_at)"
+            + " select 'w-' || age, array[now() - age], now() - age"
+            + " from unnest('{91 days,101 days}'::interval[]) age");
+    fleet.run(
+        "insert into fleet.metrics (minute, type, events, timed, total_duration_ms, max_duration_ms)"
+            + " select date_trunc('minute', now() - age), 'x.y', 1, 0, 0, 0 from unnest('{13 days,15 days}'::interval[]) age");
+    try {
+      fleet.emit(EventDraft.of("system.cleanup_needed", "weekly-cleanup"));
+      fleet.handle();
+    } finally {
+      fleet.run("update fleet.settings set restart_window = default");
+    }
+
+    assertThat(fleet.rows("select worker_id from fleet.restarts")).containsExactly("w-91 days");
+    assertThat(
+            fleet.rows(
+                "select removed ->> 'restarts' || ' ' || (removed ->> 'metrics') from fleet.cleanups"))
+        .containsExactly("1 1");
+  }
+
   @Test
   void a_cleanup_that_reaches_its_limit_is_followed_by_another_one() throws Exception {
     fleet.run(

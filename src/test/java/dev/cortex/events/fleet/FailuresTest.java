@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Priority;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
@@ -48,6 +49,22 @@ class FailuresTest {
     fleet.handle();
 
     assertThat(fleet.rows(ALERTS)).containsExactly("failure_pattern syntax_error 4");
+  }
+
+  @Test
+  void a_new_try_has_the_priority_of_what_failed() throws Exception {
+    fleet.emit(
+        EventDraft.of("task.failed", "w-1")
+            .withPayload("{\"task_id\": \"t-1\", \"error_type\": \"timeout\"}")
+            .withPriority(Priority.CRITICAL));
+    fail("t-2", "timeout", Duration.ZERO);
+    fleet.handle();
+
+    assertThat(
+            fleet.rows(
+                "select payload ->> 'task_id' || ' ' || coalesce(priority::text, 'medium')"
+                    + " from cortex.event_log where type = 'task.created' and source = 'auto-fix' order by 1"))
+        .containsExactly("t-1 critical", "t-2 medium");
   }
 
   @Test

@@ -97,12 +97,16 @@ class TaskBoardTest {
     fleet.emit(
         EventDraft.of("task.created", "coordinator")
             .withPayload("{\"task_id\": \"t-said\", \"priority\": \"critical\"}"));
+    fleet.emit(
+        EventDraft.of("task.created", "coordinator")
+            .withPayload("{\"task_id\": \"t-shouted\", \"priority\": \"HIGH\"}"));
     fleet.handle();
     fleet.emit(created("t-high").withPriority(Priority.HIGH));
     fleet.handle();
 
     assertThat(fleet.rows(ALERTS))
-        .containsExactlyInAnyOrder("urgent_task t-high high", "urgent_task t-said critical");
+        .containsExactlyInAnyOrder(
+            "urgent_task t-high high", "urgent_task t-said critical", "urgent_task t-shouted high");
   }
 
   @Test

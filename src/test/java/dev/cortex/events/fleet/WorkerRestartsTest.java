@@ -62,6 +62,20 @@ class WorkerRestartsTest {
   }
 
   @Test
+  void a_limit_of_0_asks_for_none_and_alerts_of_none() throws Exception {
+    fleet.run("update fleet.settings set restart_limit = 0");
+    try {
+      fleet.emit(EventDraft.of("worker.failed", "w-1"));
+      fleet.handle();
+    } finally {
+      fleet.run("update fleet.settings set restart_limit = default");
+    }
+
+    assertThat(fleet.rows(REQUESTS)).isEmpty();
+    assertThat(fleet.rows(ALERTS)).isEmpty();
+  }
+
+  @Test
   void restarts_of_more_than_an_hour_ago_do_not_count() throws Exception {
     for (int i = 0; i < 3; i++) {
       fleet.emit(EventDraft.of("worker.failed", "w-1"));
