@@ -119,8 +119,8 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
             .withOccurredAt(clock.instant())
             .withDedupeKey(run + ":" + ++told)
             .withPayload(Json.of(payload));
-    EventDraft told = request.isPresent() ? draft.withCorrelationId(request.get()) : draft;
-    if (!waiting.offer(told)) {
+    EventDraft tied = request.isPresent() ? draft.withCorrelationId(request.get()) : draft;
+    if (!waiting.offer(tied)) {
       LOG.error("{} of {} is told to nobody: too many wait", type, payload.get("daemon"));
     }
   }
@@ -141,7 +141,7 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
   }
 
   private void emit(EventDraft draft) throws InterruptedException {
-    boolean isTold = false;
+    boolean hasFailed = false;
     while (true) {
       try {
         emitter.emit(draft);
@@ -152,9 +152,9 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
       } catch (InterruptedException e) {
         throw e;
       } catch (Exception e) {
-        if (!isTold) {
+        if (!hasFailed) {
           LOG.warn("{} waits to be emitted: {}", draft.type(), e.toString());
-          isTold = true;
+          hasFailed = true;
         }
       }
       TimeUnit.SECONDS.sleep(isClosing ? 1 : AGAIN.toSeconds());
