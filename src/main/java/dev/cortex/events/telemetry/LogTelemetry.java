@@ -1,5 +1,11 @@
 package dev.cortex.events.telemetry;
 
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -9,6 +15,21 @@ import org.slf4j.LoggerFactory;
  */
 final class LogTelemetry implements Telemetry {
   private static final Logger LOG = LoggerFactory.getLogger("dev.cortex.events");
+  private static final long RETRIES_TOLD_EVERY = TimeUnit.MINUTES.toNanos(1);
+  private static final Set<String> FAILURES_TO_RETRY = Set.of("retry", "crash");
+
+  private final LongSupplier nanoTime;
+
+  /** When a failure to retry was told last, by handler. */
+  private final Map<String, Long> retriesTold = new HashMap<>();
+
+  LogTelemetry() {
+    this(System::nanoTime);
+  }
+
+  LogTelemetry(LongSupplier nanoTime) {
+    this.nanoTime = nanoTime;
+  }
 
   @Override
   public void record(EngineEvent event) {
@@ -56,9 +77,11 @@ final class LogTelemetry implements Telemetry {
     LOG.error("telemetry_failed event={}", event.getClass().getSimpleName(), error);
   }
 
-  private static void settled(EngineEvent.AttemptSettled attempt) {
-    boolean isDead = attempt.outcome().equals("dead");
-    LOG.atLevel(isDead ? org.slf4j.event.Level.WARN : org.slf4j.event.Level.DEBUG)
+  private void settled(EngineEvent.AttemptSettled attempt) {
+    boolean isWarning =
+        attempt.outcome().equals("dead")
+            || (FAILURES_TO_RETRY.contains(attempt.outcome()) && isTold(attempt.handler()));
+    LOG.atLevel(isWarning ? org.slf4j.event.Level.WARN : org.slf4j.event.Level.DEBUG)
         .log(
             "attempt_settled handler={} event_id={} attempt={} outcome={} reason={} delay_ms={}",
             attempt.handler(),
@@ -67,6 +90,17 @@ final class LogTelemetry implements Telemetry {
             attempt.outcome(),
             attempt.reason(),
             attempt.delay().toMillis());
+  }
+
+  /** So that a handler that fails again and again is seen, and does not fill the log. */
+  private synchronized boolean isTold(String handler) {
+    long now = nanoTime.getAsLong();
+    @Nullable Long before = retriesTold.get(handler);
+    if (before != null && now - before < RETRIES_TOLD_EVERY) {
+      return false;
+    }
+    retriesTold.put(handler, now);
+    return true;
   }
 
   private static void processLife(EngineEvent event) {
