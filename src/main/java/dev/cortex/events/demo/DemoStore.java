@@ -5,15 +5,10 @@ import dev.cortex.events.demo.DemoResult.ChoreTally;
 import dev.cortex.events.demo.DemoResult.EffectTally;
 import dev.cortex.events.demo.DemoResult.EventTally;
 import dev.cortex.events.demo.DemoResult.HandlerTally;
-import java.sql.Array;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.sql.Statement;
 import java.time.Duration;
 import java.time.OffsetDateTime;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -214,33 +209,32 @@ final class DemoStore {
       """;
 
   private final Connection connection;
+  private final Questions questions;
 
   /**
    * @param connection in auto-commit
    */
   DemoStore(Connection connection) {
     this.connection = connection;
+    this.questions = new Questions(connection);
   }
 
   /** Empty where there is none, or where the database is the demo's. */
   Optional<String> foreignTable() throws SQLException {
-    try (PreparedStatement statement = bound(FOREIGN_TABLE);
-        ResultSet row = statement.executeQuery()) {
-      return row.next() ? Optional.of(row.getString(1)) : Optional.empty();
-    }
+    return questions.all(FOREIGN_TABLE, row -> row.getString(1)).stream().findFirst();
   }
 
   void prepare() throws SQLException {
-    run(PREPARE);
+    questions.run(PREPARE);
   }
 
   OffsetDateTime now() throws SQLException {
-    return one("select clock_timestamp()", row -> row.getObject(1, OffsetDateTime.class));
+    return questions.one("select clock_timestamp()", row -> row.getObject(1, OffsetDateTime.class));
   }
 
   /** A day that has had no learning cycle yet, so that the demo can be run again. */
   String nextLearningDate() throws SQLException {
-    return one(
+    return questions.one(
         """
         select greatest(current_date, coalesce((select max(c.cycle_date) + 1 from fleet.learning_cycles c), current_date))
         """,
@@ -249,17 +243,14 @@ final class DemoStore {
 
   /** Sets how long a worker may be silent, and how long a failed task waits to be tried again. */
   void setThresholds(Duration staleAfter, Duration fixDelay) throws SQLException {
-    try (PreparedStatement statement =
-        connection.prepareStatement(
-            """
-            update fleet.settings
-               set stale_after = make_interval(secs => ?),
-                   fix_first_delay = make_interval(secs => ?)
-            """)) {
-      statement.setLong(1, staleAfter.toSeconds());
-      statement.setLong(2, fixDelay.toSeconds());
-      statement.executeUpdate();
-    }
+    questions.run(
+        """
+        update fleet.settings
+           set stale_after = make_interval(secs => ?),
+               fix_first_delay = make_interval(secs => ?)
+        """,
+        staleAfter.toSeconds(),
+        fixDelay.toSeconds());
   }
 
   /**
@@ -267,7 +258,7 @@ final class DemoStore {
    * set.
    */
   void resetThresholds() throws SQLException {
-    run("update fleet.settings set stale_after = default, fix_first_delay = default");
+    questions.run("update fleet.settings set stale_after = default, fix_first_delay = default");
   }
 
   /**
@@ -276,7 +267,7 @@ final class DemoStore {
    */
   void holdEffects() throws SQLException {
     connection.setAutoCommit(false);
-    run("lock table demo.effects in share row exclusive mode");
+    questions.run("lock table demo.effects in share row exclusive mode");
   }
 
   void releaseEffects() throws SQLException {
@@ -285,13 +276,13 @@ final class DemoStore {
   }
 
   long deliveriesInHands(String worker, OffsetDateTime since) throws SQLException {
-    return one(
+    return questions.one(
         IN_HANDS, row -> row.getLong(1), worker, since, DemoHandlers.NAME, DemoHandlers.NAME);
   }
 
   /** How many of these workers are at work. */
   long workersThatLive(List<String> names, OffsetDateTime since) throws SQLException {
-    return one(
+    return questions.one(
         """
         select count(distinct w.name)
           from cortex.workers w
@@ -303,7 +294,7 @@ final class DemoStore {
   }
 
   AlertTally alerts(OffsetDateTime since) throws SQLException {
-    return one(
+    return questions.one(
         ALERTS,
         row ->
             new AlertTally(
@@ -316,7 +307,7 @@ final class DemoStore {
   }
 
   ChoreTally chores(OffsetDateTime since) throws SQLException {
-    return one(
+    return questions.one(
         CHORES,
         row -> new ChoreTally(row.getLong("learning_cycles"), row.getLong("cleanups")),
         since,
@@ -325,7 +316,7 @@ final class DemoStore {
 
   DemoProgress progress(OffsetDateTime since, Duration elapsed, long emitted, int workers)
       throws SQLException {
-    return one(
+    return questions.one(
         PROGRESS,
         row ->
             new DemoProgress(
@@ -341,11 +332,9 @@ final class DemoStore {
   }
 
   List<HandlerTally> handlers(OffsetDateTime since) throws SQLException {
-    List<HandlerTally> tallies = new ArrayList<>();
-    try (PreparedStatement statement = bound(HANDLERS, since, since, since);
-        ResultSet row = statement.executeQuery()) {
-      while (row.next()) {
-        tallies.add(
+    return questions.all(
+        HANDLERS,
+        row ->
             new HandlerTally(
                 row.getString("handler"),
                 row.getLong("delivered"),
@@ -356,15 +345,15 @@ final class DemoStore {
                 row.getLong("lost"),
                 row.getLong("duplicated"),
                 row.getLong("stuck"),
-                Math.round(row.getDouble("median_ms"))));
-      }
-    }
-    return tallies;
+                Math.round(row.getDouble("median_ms"))),
+        since,
+        since,
+        since);
   }
 
   EventTally events(OffsetDateTime since, Ledger ledger) throws SQLException {
     long emitted = ledger.committed().size();
-    return one(
+    return questions.one(
         LOGGED + EVENTS,
         row ->
             new EventTally(
@@ -380,42 +369,11 @@ final class DemoStore {
   }
 
   EffectTally effects(OffsetDateTime since) throws SQLException {
-    return one(
+    return questions.one(
         EFFECTS,
         row -> new EffectTally(row.getLong("made"), row.getLong("missing"), row.getLong("doubled")),
         DemoHandlers.NAME,
         since,
         since);
-  }
-
-  private void run(String sql) throws SQLException {
-    try (Statement statement = connection.createStatement()) {
-      statement.execute(sql);
-    }
-  }
-
-  private interface Reading<T> {
-    T of(ResultSet row) throws SQLException;
-  }
-
-  private <T> T one(String sql, Reading<T> reading, Object... parameters) throws SQLException {
-    try (PreparedStatement statement = bound(sql, parameters);
-        ResultSet row = statement.executeQuery()) {
-      row.next();
-      return reading.of(row);
-    }
-  }
-
-  private PreparedStatement bound(String sql, Object... parameters) throws SQLException {
-    PreparedStatement statement = connection.prepareStatement(sql);
-    for (int i = 0; i < parameters.length; i++) {
-      if (parameters[i] instanceof List<?> texts) {
-        Array array = connection.createArrayOf("text", texts.toArray());
-        statement.setArray(i + 1, array);
-      } else {
-        statement.setObject(i + 1, parameters[i]);
-      }
-    }
-    return statement;
   }
 }

@@ -1,11 +1,8 @@
 package dev.cortex.events.demo;
 
 import java.sql.Connection;
-import java.sql.PreparedStatement;
-import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.OffsetDateTime;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -102,7 +99,7 @@ final class LoadStore {
        order by e.handler
       """;
 
-  private final Connection connection;
+  private final Questions questions;
   private final OffsetDateTime start;
 
   /**
@@ -111,12 +108,9 @@ final class LoadStore {
    * @param connection in auto-commit
    */
   LoadStore(Connection connection) throws SQLException {
-    this.connection = connection;
-    try (PreparedStatement statement = connection.prepareStatement("select clock_timestamp()");
-        ResultSet row = statement.executeQuery()) {
-      row.next();
-      this.start = row.getObject(1, OffsetDateTime.class);
-    }
+    this.questions = new Questions(connection);
+    this.start =
+        questions.one("select clock_timestamp()", row -> row.getObject(1, OffsetDateTime.class));
   }
 
   OffsetDateTime start() {
@@ -124,18 +118,18 @@ final class LoadStore {
   }
 
   Observability observe(String eventId) throws SQLException {
-    try (PreparedStatement statement = bound(OBSERVE, eventId);
-        ResultSet row = statement.executeQuery()) {
-      row.next();
-      return new Observability(
-          eventId,
-          row.getLong("workers"),
-          row.getLong("deliveries"),
-          row.getLong("answered"),
-          row.getLong("recent"),
-          Optional.ofNullable((Boolean) row.getObject("reported")),
-          Optional.ofNullable((Long) row.getObject("answer_ms")));
-    }
+    return questions.one(
+        OBSERVE,
+        row ->
+            new Observability(
+                eventId,
+                row.getLong("workers"),
+                row.getLong("deliveries"),
+                row.getLong("answered"),
+                row.getLong("recent"),
+                Optional.ofNullable((Boolean) row.getObject("reported")),
+                Optional.ofNullable((Long) row.getObject("answer_ms"))),
+        eventId);
   }
 
   long waiting(String run) throws SQLException {
@@ -147,19 +141,13 @@ final class LoadStore {
   }
 
   private long count(String sql, String run) throws SQLException {
-    try (PreparedStatement statement = bound(sql, start, run);
-        ResultSet row = statement.executeQuery()) {
-      row.next();
-      return row.getLong(1);
-    }
+    return questions.one(sql, row -> row.getLong(1), start, run);
   }
 
   List<LoadResult.Tally> tallies(String run) throws SQLException {
-    List<LoadResult.Tally> tallies = new ArrayList<>();
-    try (PreparedStatement statement = bound(TALLIES, start, run, start, start);
-        ResultSet row = statement.executeQuery()) {
-      while (row.next()) {
-        tallies.add(
+    return questions.all(
+        TALLIES,
+        row ->
             new LoadResult.Tally(
                 row.getString("handler"),
                 row.getLong("delivered"),
@@ -173,17 +161,10 @@ final class LoadStore {
                 row.getDouble("p50_ms"),
                 row.getDouble("p95_ms"),
                 row.getDouble("p99_ms"),
-                row.getDouble("max_ms")));
-      }
-    }
-    return tallies;
-  }
-
-  private PreparedStatement bound(String sql, Object... parameters) throws SQLException {
-    PreparedStatement statement = connection.prepareStatement(sql);
-    for (int i = 0; i < parameters.length; i++) {
-      statement.setObject(i + 1, parameters[i]);
-    }
-    return statement;
+                row.getDouble("max_ms")),
+        start,
+        run,
+        start,
+        start);
   }
 }
