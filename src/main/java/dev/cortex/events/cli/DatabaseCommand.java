@@ -22,8 +22,8 @@ import picocli.CommandLine.ParentCommand;
       "Print the database's URL and what to export so that psql joins it:",
       "  eval \"$$(./cortex database)\"; psql",
       "The embedded server runs while somebody uses it. On a terminal this command holds it until Ctrl-C;"
-          + " elsewhere it leaves a process behind that holds it until no session has been open for ten"
-          + " minutes."
+          + " elsewhere it leaves a process behind (--until-idle) that holds it until no session has been"
+          + " open for ten minutes, or until SIGTERM."
     })
 final class DatabaseCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
@@ -106,6 +106,10 @@ final class DatabaseCommand implements Callable<Integer> {
       console.print(Report.json(members));
     } else {
       console.print("# " + Inert.line(address.toString()));
+      if (variables.containsKey("PGPASSFILE")) {
+        console.print(
+            "# without its password, which psql takes from the file that PGPASSFILE names");
+      }
       variables.forEach(
           (name, value) -> console.print("export " + name + "=" + Shell.quoted(value)));
     }

@@ -51,6 +51,7 @@ class DatabaseCommandTest {
       throws Exception {
     assertThat(run("database"))
         .contains("# postgresql://cortex@127.0.0.1:")
+        .contains("# without its password, which psql takes from the file that PGPASSFILE names")
         .contains("export PGDATABASE='cortex'")
         .contains("export CORTEX_DATA_DIR='" + server.toString().replace("'", "'\\''") + "'");
     assertThat(EmbeddedPostgres.status(server).isRunning()).isTrue();

@@ -12,6 +12,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -27,6 +28,8 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class MigrationGuideTest {
   private static final Document GUIDE = Document.of("docs/migrating-from-daemons.md");
   private static final Pattern QUESTION = Pattern.compile("psql -Atc \"([^\"]*)\"");
+  private static final Pattern CHANGE = Pattern.compile("psql -qc \"([^\"]*)\"");
+  private static final Pattern PAUSE = Pattern.compile("sleep (\\d+)");
   private static final Pattern WORD = Pattern.compile("'([^']*)'|\\S+");
 
   /** A command of a table; one with a word in capitals wants something of the reader's. */
@@ -41,7 +44,7 @@ class MigrationGuideTest {
   }
 
   @Test
-  void what_the_blocks_ask_is_answered_as_they_say() throws SQLException {
+  void what_the_blocks_ask_is_answered_as_they_say() throws Exception {
     handle();
     List<String> shown = new ArrayList<>();
     List<String> expected = new ArrayList<>();
@@ -86,7 +89,17 @@ class MigrationGuideTest {
             });
   }
 
-  private List<String> run(String line) throws SQLException {
+  private List<String> run(String line) throws SQLException, InterruptedException {
+    Matcher change = CHANGE.matcher(line);
+    if (change.matches()) {
+      change(change.group(1));
+      return List.of();
+    }
+    Matcher pause = PAUSE.matcher(line);
+    if (pause.matches()) { // for what takes time to show, which the reader waits for too
+      TimeUnit.SECONDS.sleep(Long.parseLong(pause.group(1)));
+      return List.of();
+    }
     Matcher question = QUESTION.matcher(line);
     if (question.matches()) {
       handle();
@@ -96,6 +109,13 @@ class MigrationGuideTest {
     Answer answer = cortex.run(words(line.substring("./cortex ".length())));
     assertThat(answer.status()).as(answer.err()).isZero();
     return List.of();
+  }
+
+  private void change(String sql) throws SQLException {
+    try (Connection connection = database.address("cortex_operator").dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      statement.execute(sql);
+    }
   }
 
   private void handle() {
