@@ -22,13 +22,14 @@ create type cortex.replayed_row as (
 -- import only recorded are replayed like any other.
 --
 --   event_id or day: one of them. type: a type, a family (security.*) or all (*), with source, priority, correlation_id:
---     of those only what matches. handler: only to this one.
+--     of those only what matches. handler: only to this one; of a day only the events that it gets.
 --   after: only events with a higher number; max_deliveries: 1 to 10,000.
 --   dry_run: says what it would do, and needs no reason.
 --
 -- One row per delivery; one without delivery_to for an event that no handler gets. A last row with
 -- looked_to and nothing else means that there is more: call again with after => looked_to. A call looks at 10,000 events
--- at most; to look for a day, it reads the log from the day before on.
+-- at most; to look for a day, it reads the log from the day before on, to its end: what happened that day may have been
+-- received, from a spool or by an import, at any time after.
 --
 -- A replayed delivery has its event's priority. One of an ordered handler goes to the lane of its key, and there runs by
 -- its event's number: before what is open of later events, after whatever is finished.
@@ -80,6 +81,15 @@ begin
     perform cortex.refuse_action('event_id', 'or day must be given, and not both', coalesce(replay.event_id, ''));
   elsif replay.priority is not null and replay.priority <> all (enum_range(null::cortex.priority)::text[]) then
     perform cortex.refuse_action('priority', 'must be critical, high, medium or low', replay.priority);
+  end if;
+  -- Of a log that takes known types alone a mistyped one is told; where it takes any, any may be in it.
+  if replay.type is not null
+     and not (select s.allow_unknown_types from cortex.settings s)
+     and not exists (select from cortex.event_types t where cortex.type_matches(t.type, replay.type))
+  then
+    perform cortex.refuse_action(
+      'type', 'must be a known type, or a family of one' || coalesce(' (did you mean "' || cortex.nearest_type(replay.type) || '"?)', ''),
+      replay.type, 'no_data_found');
   end if;
   if replay.handler is not null then
     v_handler := cortex.handler_named(replay.handler);
@@ -142,7 +152,8 @@ begin
            count(r.handler_id) over (order by w.id) as up_to,
            min(w.id) filter (where r.handler_id is not null) over () as first_delivered
       from wanted w
-      left join routed r on r.id = w.id),
+      left join routed r on r.id = w.id
+     where r.id is not null or replay.handler is null or replay.day is null),
   kept as (
     select d.* from due d where d.up_to <= replay.max_deliveries or d.id = d.first_delivered)
   select (select count(*) from looked), (select max(l.id) from looked l),

@@ -40,11 +40,20 @@ final class AuditCommand implements Callable<Integer> {
         throw new NothingFoundException("no event has this id", eventId);
       }
       if (attempts.isEmpty() && !json) {
-        cortex.console().print("no attempts: it waits, or nobody subscribes to it");
+        cortex.console().print("no attempts: " + why(operations));
       } else {
         cortex.answer(REPORT, attempts, json);
       }
     }
     return 0;
+  }
+
+  private String why(Operations operations) {
+    if (!operations.deliveries(eventId).isEmpty()) {
+      return "it waits";
+    }
+    return operations.isLogOnly(eventId)
+        ? "it was recorded for the log only, as imported events are; `cortex replay` delivers it"
+        : "nobody subscribes to it";
   }
 }

@@ -3,6 +3,7 @@ package dev.cortex.events.cli;
 import dev.cortex.events.operate.BackfillRequest;
 import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import javax.sql.DataSource;
@@ -62,6 +63,7 @@ final class BackfillCommand implements Callable<Integer> {
     if (cancel && (since.isPresent() || until.isPresent() || imported)) {
       throw cortex.wrong("with --cancel no range can be given");
     }
+    cortex.requireWithin("--rate", rate, 1, 10_000);
     try (Installation installation = cortex.open()) {
       DataSource database = installation.connection(Role.OPERATOR);
       Operations operations = Operations.on(database);
@@ -81,12 +83,16 @@ final class BackfillCommand implements Callable<Integer> {
   }
 
   private BackfillRequest request(DataSource database) throws SQLException {
-    BackfillRequest request = BackfillRequest.everything().withRate(rate).withImported(imported);
-    if (since.isPresent()) {
-      request = request.withSince(cortex.moment("--since", since.get(), database));
+    Instant now = Installation.now(database);
+    Optional<Instant> from = since.map(text -> cortex.moment("--since", text, now));
+    Instant to = until.map(text -> cortex.moment("--until", text, now)).orElse(now);
+    if (from.filter(first -> !first.isBefore(to)).isPresent()) {
+      throw cortex.wrong(
+          "--since must be before --until, were %s and %s"
+              .formatted(since.orElseThrow(), until.orElse("now")));
     }
-    return until.isPresent()
-        ? request.withUntil(cortex.moment("--until", until.get(), database))
-        : request;
+    BackfillRequest request = BackfillRequest.everything().withRate(rate).withImported(imported);
+    request = from.isPresent() ? request.withSince(from.get()) : request;
+    return until.isPresent() ? request.withUntil(to) : request;
   }
 }

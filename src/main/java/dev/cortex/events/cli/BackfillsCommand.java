@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.operate.Backfill;
+import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -37,6 +38,7 @@ final class BackfillsCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException {
+    cortex.requireWithin("--limit", limit, 1, Operations.MAX_ROWS);
     try (Installation installation = cortex.open()) {
       List<Backfill> backfills = installation.operations(Role.AUDITOR).backfills(limit);
       if (backfills.isEmpty() && !json) {

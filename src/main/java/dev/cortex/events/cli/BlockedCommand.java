@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.operate.BlockedKey;
+import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -41,6 +42,7 @@ final class BlockedCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException {
+    cortex.requireWithin("--limit", limit, 1, Operations.MAX_ROWS);
     try (Installation installation = cortex.open()) {
       List<BlockedKey> blocked = installation.operations(Role.AUDITOR).blockedKeys(limit);
       if (blocked.isEmpty() && !json) {

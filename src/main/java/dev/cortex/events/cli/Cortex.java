@@ -8,7 +8,6 @@ import java.sql.SQLException;
 import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
-import javax.sql.DataSource;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -35,9 +34,10 @@ import picocli.CommandLine.Spec;
           + " PG* variables that is there; else a PostgreSQL of its own, started or joined by the command,"
           + " whose data are kept (`cortex database` says where).",
       "",
-      "Exit status: 0 done; 1 a replayed event failed; 64 called wrongly; 65 invalid data; 66 not found, or an input that cannot be"
-          + " read; 69 the database is away; 70 a fault of this program; 75 try again; 77 not permitted,"
-          + " to the role or to the user who opens a file; 78 wrong schema or configuration.",
+      "Exit status: 0 done; 1 a replayed event failed; 64 called wrongly, or with a wrong value of an option;"
+          + " 65 invalid data; 66 not found, or an input that cannot be read; 69 the database is away; 70 a"
+          + " fault of this program; 75 try again; 77 not permitted, to the role or to the user who opens a"
+          + " file; 78 wrong schema or configuration.",
       "",
       "Guides: README.md to begin with; docs/handlers.md, docs/entrances.md, docs/daemons.md; ops/README.md"
           + " when something is wrong."
@@ -72,6 +72,7 @@ import picocli.CommandLine.Spec;
       CancelCommand.class,
       PauseCommand.class,
       ResumeCommand.class,
+      LimitCommand.class,
       RenameCommand.class,
       RetireCommand.class,
       ReinstateCommand.class,
@@ -205,16 +206,16 @@ final class Cortex implements Runnable {
     return parsed.commandSpec().commandLine();
   }
 
-  /** A moment that a person states, by the database's clock. */
-  Instant moment(String option, String text, DataSource database) throws SQLException {
-    Optional<Moment> moment = Moment.parse(text);
-    if (moment.isEmpty()) {
-      throw wrong(
-          option + " must be a time such as 2025-12-01T22:54:20Z, or 15m, 2h or 7d, was " + text);
-    }
-    return moment.get().needsNow()
-        ? moment.get().from(Installation.now(database))
-        : moment.get().from(Instant.EPOCH);
+  /** A moment that a person states. */
+  Instant moment(String option, String text, Instant now) {
+    return Moment.parse(text)
+        .orElseThrow(
+            () ->
+                wrong(
+                    option
+                        + " must be a time such as 2025-12-01T22:54:20Z, or 15m, 2h or 7d, was "
+                        + text))
+        .from(now);
   }
 
   Priority priority(String given) {
@@ -226,7 +227,17 @@ final class Cortex implements Runnable {
     }
   }
 
-  /** A call that cannot be understood. */
+  /** A number that a person states has to be within bounds. */
+  void requireWithin(String option, long number, long least, long most) {
+    if (number < least || number > most) {
+      throw wrong(option + " must be " + least + " to " + most + ", was " + number);
+    }
+  }
+
+  /**
+   * A call that cannot be understood, or an option whose value no database would make right: said
+   * before one is asked.
+   */
   ParameterException wrong(@Nullable String problem) {
     return new ParameterException(called(), String.valueOf(problem));
   }

@@ -17,9 +17,11 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
 
 @Command(
     name = "start",
@@ -32,6 +34,8 @@ final class DaemonStartCommand implements Callable<Integer> {
   private static final long LOOK_MILLIS = 50;
 
   @ParentCommand private DaemonCommand daemons;
+
+  @Spec private CommandSpec spec;
 
   @Parameters(paramLabel = "NAME", description = "Which one.")
   private String name;
@@ -46,15 +50,17 @@ final class DaemonStartCommand implements Callable<Integer> {
   @Option(
       names = "--reason",
       paramLabel = "TEXT",
-      defaultValue = "started by an operator",
-      description = "Why; recorded.")
-  private String reason;
+      defaultValue = "cortex daemon start, no reason given",
+      description = "Why; recorded with your login. \"${DEFAULT-VALUE}\" unless given.")
+  void giveReason(String text) {
+    reason = Reason.checked(spec, text);
+  }
+
+  private String reason = "";
 
   @Override
   public Integer call() throws SQLException, IOException, InterruptedException {
-    if (waitSeconds < 0 || waitSeconds > 600) {
-      throw daemons.cortex().wrong("--wait must be 0 to 600, was " + waitSeconds);
-    }
+    daemons.cortex().requireWithin("--wait", waitSeconds, 0, 600);
     Optional<EventDaemons.Status> handlers = Optional.empty();
     @Nullable Exception absence = null;
     try {

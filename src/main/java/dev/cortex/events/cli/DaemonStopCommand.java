@@ -12,9 +12,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
 
 @Command(
     name = "stop",
@@ -26,15 +28,21 @@ import picocli.CommandLine.ParentCommand;
 final class DaemonStopCommand implements Callable<Integer> {
   @ParentCommand private DaemonCommand daemons;
 
+  @Spec private CommandSpec spec;
+
   @Parameters(paramLabel = "NAME", description = "Which one.")
   private String name;
 
   @Option(
       names = "--reason",
       paramLabel = "TEXT",
-      defaultValue = "stopped by an operator",
-      description = "Why; recorded.")
-  private String reason;
+      defaultValue = "cortex daemon stop, no reason given",
+      description = "Why; recorded with your login. \"${DEFAULT-VALUE}\" unless given.")
+  void giveReason(String text) {
+    reason = Reason.checked(spec, text);
+  }
+
+  private String reason = "";
 
   @Override
   public Integer call() throws SQLException, IOException, InterruptedException {

@@ -40,6 +40,7 @@ final class DeadLettersCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException {
+    cortex.requireWithin("--limit", limit, 1, Operations.MAX_ROWS);
     try (Installation installation = cortex.open()) {
       Operations operations = installation.operations(Role.AUDITOR);
       List<DeadLetter> letters = operations.deadLetters(handler, 0, limit);

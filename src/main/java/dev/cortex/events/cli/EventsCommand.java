@@ -51,7 +51,10 @@ final class EventsCommand implements Callable<Integer> {
       description = "Only received then or later: 2025-12-01T22:54:20Z, or 15m, 2h, 7d ago.")
   private Optional<String> since;
 
-  @Option(names = "--limit", paramLabel = "N", description = "End after so many.")
+  @Option(
+      names = "--limit",
+      paramLabel = "N",
+      description = "The newest N, in order; with --since or --follow, the first N from there on.")
   private Optional<Long> limit;
 
   @Option(
@@ -67,9 +70,7 @@ final class EventsCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException {
-    if (limit.isPresent() && limit.get() < 1) {
-      throw cortex.wrong("--limit must be at least 1, was " + limit.get());
-    }
+    cortex.requireWithin("--limit", limit.orElse(1L), 1, Long.MAX_VALUE);
     try (Installation installation = cortex.open()) {
       DataSource source = installation.connection(Role.AUDITOR);
       EventFilter filter = filter(source);
@@ -77,6 +78,8 @@ final class EventsCommand implements Callable<Integer> {
       Predicate<LoggedEvent> printer = event -> print(event.line());
       if (follow) {
         operations.follow(filter, LOOK, printer);
+      } else if (limit.isPresent() && since.isEmpty()) {
+        operations.newestEvents(filter, limit.get(), printer);
       } else {
         operations.events(filter, printer);
       }
@@ -91,7 +94,7 @@ final class EventsCommand implements Callable<Integer> {
     filter = correlation.isPresent() ? filter.withCorrelationId(correlation.get()) : filter;
     filter = priority.isPresent() ? filter.withPriority(cortex.priority(priority.get())) : filter;
     return since.isPresent()
-        ? filter.withSince(cortex.moment("--since", since.get(), database))
+        ? filter.withSince(cortex.moment("--since", since.get(), Installation.now(database)))
         : filter;
   }
 

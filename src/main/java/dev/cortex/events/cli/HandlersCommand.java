@@ -18,6 +18,7 @@ final class HandlersCommand implements Callable<Integer> {
           .with("lanes", HandlerStatus::lanes)
           .with("max_attempts", HandlerStatus::maxAttempts)
           .with("time_budget_seconds", handler -> handler.timeBudget().toSeconds())
+          .with("max_running", HandlerStatus::maxRunning)
           .with("paused_at", HandlerStatus::pausedAt)
           .with("retiring", HandlerStatus::retiring)
           .with("retired_at", HandlerStatus::retiredAt)

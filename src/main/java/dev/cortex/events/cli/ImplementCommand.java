@@ -1,6 +1,7 @@
 package dev.cortex.events.cli;
 
 import java.sql.SQLException;
+import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -11,8 +12,9 @@ import picocli.CommandLine.ParentCommand;
     name = "implement",
     description = {
       "Choose what runs a handler that is both Java code and a program of the directory of --commands.",
-      "Its subscriptions and deliveries stay. Workers finish what they run, and go on with the other one"
-          + " within seconds."
+      "Its subscriptions and deliveries stay. Workers that have both finish what they run, and go on with"
+          + " the other one within seconds; one that has one of them runs that. The database does not"
+          + " know which worker has what."
     })
 final class ImplementCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
@@ -27,9 +29,18 @@ final class ImplementCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException {
+    if (!List.of("java", "program").contains(implementation)) {
+      throw cortex.wrong("it must be java or program, was " + implementation);
+    }
     try (Installation installation = cortex.open()) {
       installation.operations(Role.OPERATOR).implement(handler, implementation, reason.text());
-      cortex.console().print("implemented by " + implementation);
+      boolean isProgram = implementation.equals("program");
+      cortex
+          .console()
+          .print(
+              isProgram
+                  ? "will be run by a program, by workers that have one for it (--commands)"
+                  : "will be run by Java code, by workers that have it");
     }
     return 0;
   }

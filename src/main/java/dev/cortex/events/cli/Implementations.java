@@ -66,6 +66,13 @@ final class Implementations {
     return new ArrayList<>(chosen.values());
   }
 
+  /** Of those, what is chosen nowhere else: no code whose program is chosen and not here. */
+  List<HandlerDefinition> onlyChosen(Set<String> byPrograms) {
+    return chosen(byPrograms).stream()
+        .filter(one -> programs.containsKey(one.name()) || !byPrograms.contains(one.name()))
+        .toList();
+  }
+
   /** Of these, those that have both; anybody else's make no difference here. */
   Set<String> relevant(Set<String> byPrograms) {
     return byPrograms.stream()

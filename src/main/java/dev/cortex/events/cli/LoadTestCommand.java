@@ -66,9 +66,7 @@ final class LoadTestCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException, InterruptedException {
-    if (patienceSeconds < 1 || patienceSeconds > 3600) {
-      throw cortex.wrong("--wait must be 1 to 3600, was " + patienceSeconds);
-    }
+    cortex.requireWithin("--wait", patienceSeconds, 1, 3600);
     try (Installation installation = cortex.open()) {
       LoadTest.Plan plan = plan(installation);
       Screen screen = new Screen(cortex.console());

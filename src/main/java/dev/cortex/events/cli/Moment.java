@@ -44,11 +44,6 @@ final class Moment {
     };
   }
 
-  /** Whether the clock has a say in it. */
-  boolean needsNow() {
-    return time == null;
-  }
-
   Instant from(Instant now) {
     return time == null ? now.minus(ago) : time;
   }

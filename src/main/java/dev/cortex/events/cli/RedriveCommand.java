@@ -1,5 +1,6 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.Optional;
@@ -36,6 +37,7 @@ final class RedriveCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException {
+    cortex.requireWithin("--limit", limit, 1, Operations.MAX_ROWS);
     try (Installation installation = cortex.open()) {
       int redriven =
           installation.operations(Role.OPERATOR).redrive(handler, type, limit, reason.text());

@@ -3,7 +3,7 @@ package dev.cortex.events.cli;
 import java.sql.SQLException;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
 
@@ -22,17 +22,12 @@ final class ReleaseCommand implements Callable<Integer> {
   @Parameters(index = "1", paramLabel = "KEY", description = "The key, as `cortex blocked` has it.")
   private String key;
 
-  @Option(
-      names = "--reason",
-      required = true,
-      paramLabel = "TEXT",
-      description = "Why; recorded with your login.")
-  private String reason;
+  @Mixin private Reason reason;
 
   @Override
   public Integer call() throws SQLException {
     try (Installation installation = cortex.open()) {
-      String event = installation.operations(Role.OPERATOR).releaseKey(handler, key, reason);
+      String event = installation.operations(Role.OPERATOR).releaseKey(handler, key, reason.text());
       cortex.console().print("released from " + event);
     }
     return 0;

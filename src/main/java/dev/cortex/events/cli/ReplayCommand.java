@@ -1,19 +1,30 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.cli.ReplaySummary.Mode;
+import dev.cortex.events.command.CommandDirectory;
+import dev.cortex.events.fleet.FleetHandlers;
+import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.operate.DeliveryStatus;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.operate.ReplayRequest;
 import dev.cortex.events.operate.ReplayedEvent;
+import dev.cortex.events.spool.Spool;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.LocalDate;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.function.Consumer;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
 
 @Command(
     name = "replay",
@@ -25,7 +36,11 @@ import picocli.CommandLine.ParentCommand;
           + " and --commands). Exit status 1 when one failed, 75 when some are not handled yet."
     })
 final class ReplayCommand implements Callable<Integer> {
+  private static final int MAX_WAIT = 86_400;
+
   @ParentCommand private Cortex cortex;
+
+  @Spec private CommandSpec spec;
 
   @Option(names = "--event-id", paramLabel = "ID", description = "The event with this public id.")
   private Optional<String> eventId;
@@ -57,7 +72,10 @@ final class ReplayCommand implements Callable<Integer> {
       description = "Only of this correlation.")
   private Optional<String> correlation;
 
-  @Option(names = "--handler", paramLabel = "HANDLER", description = "Only to this handler.")
+  @Option(
+      names = "--handler",
+      paramLabel = "HANDLER",
+      description = "Only to this handler; of a day, only what it gets.")
   private Optional<String> handler;
 
   @Option(names = "--dry-run", description = "Say what would be replayed, and change nothing.")
@@ -88,7 +106,11 @@ final class ReplayCommand implements Callable<Integer> {
       names = "--reason",
       paramLabel = "TEXT",
       description = "Why; recorded with your login. Needed but for --dry-run.")
-  private Optional<String> reason;
+  void giveReason(String text) {
+    reason = Optional.of(Reason.checked(spec, text));
+  }
+
+  private Optional<String> reason = Optional.empty();
 
   @Option(names = "--json", description = "The summary as a JSON object.")
   private boolean json;
@@ -99,40 +121,74 @@ final class ReplayCommand implements Callable<Integer> {
     if (reason.isEmpty() && !dryRun) {
       throw cortex.wrong("--reason must be given");
     }
-    if (wait < 1) {
-      throw cortex.wrong("--wait must be at least 1, was " + wait);
-    }
+    cortex.requireWithin("--wait", wait, 1, MAX_WAIT);
+    Mode mode = dryRun ? Mode.DRY_RUN : queue ? Mode.QUEUED : Mode.FOLLOWED;
+    ReplaySummary summary = new ReplaySummary(mode);
+    List<HandlerDefinition> programs = programs();
     try (Installation installation = cortex.open()) {
       Operations operations = installation.operations(Role.OPERATOR);
-      List<ReplayedEvent> events =
-          dryRun
-              ? operations.previewReplay(request)
-              : operations.replay(request, reason.orElseThrow());
-      ReplaySummary summary = ReplaySummary.of(events);
-      if (!dryRun && !queue) {
-        ReplayRun run = new ReplayRun(cortex.console(), installation, operations, commands);
-        summary = run.follow(events, Duration.ofSeconds(wait));
+      List<HandlerDefinition> handlers = handlers(operations, programs);
+      List<ReplayedEvent> followed = new ArrayList<>();
+      Consumer<ReplayedEvent> consumer =
+          event -> {
+            if (mode == Mode.FOLLOWED && !event.deliveries().isEmpty()) {
+              followed.add(event);
+            } else {
+              tell(event, List.of(), summary);
+            }
+          };
+      if (dryRun) {
+        operations.previewReplay(request, consumer);
+      } else {
+        operations.replay(request, reason.orElseThrow(), consumer);
       }
-      print(summary);
-      return summary.exitStatus();
+      if (!followed.isEmpty()) {
+        ReplayRun run = new ReplayRun(cortex.console(), installation, operations, handlers);
+        Map<ReplayedEvent, List<DeliveryStatus>> outcomes =
+            run.follow(followed, Duration.ofSeconds(wait));
+        followed.forEach(event -> tell(event, outcomes.getOrDefault(event, List.of()), summary));
+      }
+    }
+    cortex.console().print(json ? Report.json(summary.members()) : summary.text());
+    return summary.exitStatus();
+  }
+
+  private List<HandlerDefinition> programs() {
+    return commands
+        .map(
+            directory ->
+                CommandDirectory.read(
+                    directory, Spool.usual(cortex.console().environment()).directory()))
+        .orElse(List.of());
+  }
+
+  private void tell(ReplayedEvent event, List<DeliveryStatus> known, ReplaySummary summary) {
+    summary.count(event, known);
+    if (verbose) {
+      ReplaySummary.lines(event, known).forEach(cortex.console()::print);
     }
   }
 
-  private void print(ReplaySummary summary) {
-    Console console = cortex.console();
-    if (verbose) {
-      summary.lines().forEach(console::print);
+  /**
+   * What this command can run, as it is chosen now. The archive's is left to the workers, since it
+   * needs the owner's rights.
+   */
+  private List<HandlerDefinition> handlers(
+      Operations operations, List<HandlerDefinition> programs) {
+    Implementations both;
+    try {
+      both = new Implementations(FleetHandlers.all(), programs);
+    } catch (IllegalArgumentException e) {
+      throw cortex.wrong(e.getMessage());
     }
-    if (json) {
-      console.print(Report.json(summary.members(dryRun)));
-    } else {
-      console.print((dryRun ? "dry run, nothing was replayed\n" : "") + summary.text());
-    }
+    return both.onlyChosen(operations.handlersOfPrograms()).stream()
+        .filter(handler -> !handler.name().equals(FleetHandlers.ARCHIVE))
+        .toList();
   }
 
   private ReplayRequest request() {
     if (eventId.isPresent() == date.isPresent()) {
-      throw cortex.wrong("either --event-id or --date must be given");
+      throw cortex.wrong("either --event-id or --date must be given, and not both");
     }
     ReplayRequest request =
         eventId.isPresent()

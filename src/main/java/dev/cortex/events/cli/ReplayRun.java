@@ -1,23 +1,18 @@
 package dev.cortex.events.cli;
 
 import dev.cortex.events.CortexEvents;
-import dev.cortex.events.command.CommandDirectory;
 import dev.cortex.events.database.DatabaseFault;
-import dev.cortex.events.fleet.FleetHandlers;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.operate.DeliveryStatus;
 import dev.cortex.events.operate.Operations;
 import dev.cortex.events.operate.ReplayedEvent;
-import dev.cortex.events.spool.Spool;
 import dev.cortex.events.telemetry.Telemetry;
 import dev.cortex.events.worker.Worker;
-import java.nio.file.Path;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
-import java.util.LinkedHashMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -39,23 +34,32 @@ final class ReplayRun {
   private final Console console;
   private final Installation installation;
   private final Operations operations;
-  private final Optional<Path> commands;
+  private final List<HandlerDefinition> handlers;
 
+  /**
+   * @param handlers what this program can run
+   */
   ReplayRun(
-      Console console, Installation installation, Operations operations, Optional<Path> commands) {
+      Console console,
+      Installation installation,
+      Operations operations,
+      List<HandlerDefinition> handlers) {
     this.console = console;
     this.installation = installation;
     this.operations = operations;
-    this.commands = commands;
+    this.handlers = handlers;
   }
 
   /**
+   * What has become of these by the time when all are over, or nothing comes to an end any more.
+   *
+   * @param events each with a delivery
    * @param patience how long to wait while nothing comes to an end
    */
-  ReplaySummary follow(List<ReplayedEvent> events, Duration patience)
+  Map<ReplayedEvent, List<DeliveryStatus>> follow(List<ReplayedEvent> events, Duration patience)
       throws SQLException, InterruptedException {
     try (CortexEvents cortex = installation.as(Role.WORKER).withTelemetry(Telemetry.silent())) {
-      Optional<Worker> worker = work(cortex, handlers(events));
+      Optional<Worker> worker = work(cortex, wanted(events));
       try {
         return awaitEnd(events, patience);
       } finally {
@@ -65,28 +69,22 @@ final class ReplayRun {
   }
 
   /** Only what the database knows already: a replay makes no handler known. */
-  private List<HandlerDefinition> handlers(List<ReplayedEvent> events) {
+  private List<HandlerDefinition> wanted(List<ReplayedEvent> events) {
     Set<String> wanted =
         events.stream()
             .flatMap(event -> event.deliveries().stream())
             .map(ReplayedEvent.Delivery::handler)
             .collect(Collectors.toSet());
-    List<HandlerDefinition> handlers = new ArrayList<>(FleetHandlers.all());
-    commands
-        .map(
-            directory ->
-                CommandDirectory.read(directory, Spool.usual(console.environment()).directory()))
-        .ifPresent(handlers::addAll);
     return handlers.stream().filter(handler -> wanted.contains(handler.name())).toList();
   }
 
-  private Optional<Worker> work(CortexEvents cortex, List<HandlerDefinition> handlers)
+  private Optional<Worker> work(CortexEvents cortex, List<HandlerDefinition> wanted)
       throws SQLException, InterruptedException {
-    if (handlers.isEmpty()) {
+    if (wanted.isEmpty()) {
       return Optional.empty();
     }
     try {
-      return Optional.of(cortex.work(handlers));
+      return Optional.of(cortex.work(wanted));
     } catch (SQLException e) {
       if (DatabaseFault.of(e).filter(DatabaseFault.ACCESS_DENIED::equals).isEmpty()) {
         throw e;
@@ -96,14 +94,10 @@ final class ReplayRun {
     }
   }
 
-  private ReplaySummary awaitEnd(List<ReplayedEvent> events, Duration patience)
-      throws InterruptedException {
-    ReplaySummary summary = ReplaySummary.of(events);
-    Map<ReplayedEvent, List<DeliveryStatus>> outcomes = new LinkedHashMap<>(summary.outcomes());
-    Deque<ReplayedEvent> open =
-        events.stream()
-            .filter(event -> !event.deliveries().isEmpty())
-            .collect(Collectors.toCollection(ArrayDeque::new));
+  private Map<ReplayedEvent, List<DeliveryStatus>> awaitEnd(
+      List<ReplayedEvent> events, Duration patience) throws InterruptedException {
+    Map<ReplayedEvent, List<DeliveryStatus>> outcomes = new HashMap<>();
+    Deque<ReplayedEvent> open = new ArrayDeque<>(events);
     long deadline = System.nanoTime() + patience.toNanos();
     while (!open.isEmpty() && System.nanoTime() - deadline < 0) {
       int before = open.size();
@@ -115,7 +109,7 @@ final class ReplayRun {
       }
     }
     look(open, open.size(), outcomes);
-    return new ReplaySummary(outcomes, true);
+    return outcomes;
   }
 
   /** Looks at the first of them, and puts those that are not over yet behind the others. */

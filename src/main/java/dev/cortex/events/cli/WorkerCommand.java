@@ -149,9 +149,7 @@ final class WorkerCommand implements Callable<Integer> {
   }
 
   private WorkerOptions options() {
-    if (grace.filter(seconds -> seconds < 0 || seconds > MAX_GRACE_SECONDS).isPresent()) {
-      throw cortex.wrong("--grace must be 0 to " + MAX_GRACE_SECONDS + ", was " + grace.get());
-    }
+    cortex.requireWithin("--grace", grace.orElse(0), 0, MAX_GRACE_SECONDS);
     try {
       WorkerOptions options = WorkerOptions.defaults();
       options = slots.isPresent() ? options.withSlots(slots.get()) : options;

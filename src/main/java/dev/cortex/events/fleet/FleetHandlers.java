@@ -8,6 +8,9 @@ import java.util.stream.Stream;
 
 /** The handlers of the fleet, for a worker to run. */
 public final class FleetHandlers {
+  /** The name of the one that needs the owner's rights. */
+  public static final String ARCHIVE = "archive";
+
   private FleetHandlers() {}
 
   /** All of them. A worker with them starts only on a schema {@code fleet} that is new enough. */
@@ -23,7 +26,7 @@ public final class FleetHandlers {
    * the owner role may. Where no worker is one, {@code cortex archive run} does the same.
    */
   public static HandlerDefinition archive(Archive archive) {
-    return HandlerDefinition.leased("archive", new ArchiveRequests(archive))
+    return HandlerDefinition.leased(ARCHIVE, new ArchiveRequests(archive))
         .on("system.cleanup_needed")
         .withMaxRunning(1)
         .withTimeBudget(Duration.ofHours(12))

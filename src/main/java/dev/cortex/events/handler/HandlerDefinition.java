@@ -32,8 +32,8 @@ import java.util.regex.Pattern;
  * @param requirement what it needs of the database; a worker starts only where it is met
  * @param order the order of its events; empty: none
  * @param maxRunning how many batches, or leased deliveries, may run at once in the whole cluster, 1
- *     to 1024; empty: as many as there are places for. An operator's {@code cortex.limit_handler}
- *     goes before it
+ *     to 1024; empty: as many as there are places for. An operator's {@code cortex limit} goes
+ *     before it
  * @param maxEmitted the most events that its context emits for one event, 1 to 1,000,000 (a batch
  *     handler: for each event of the batch, on average); one more fails the attempt with the reason
  *     {@code emitted_too_much}

@@ -16,6 +16,11 @@ record Columns(ResultSet row) {
     return Optional.ofNullable(row.getString(column));
   }
 
+  Optional<Integer> number(String column) throws SQLException {
+    int number = row.getInt(column);
+    return row.wasNull() ? Optional.empty() : Optional.of(number);
+  }
+
   Optional<Instant> moment(String column) throws SQLException {
     @Nullable OffsetDateTime moment = row.getObject(column, OffsetDateTime.class);
     return Optional.ofNullable(moment).map(OffsetDateTime::toInstant);

@@ -33,6 +33,22 @@ final class EventReader {
        limit :limit
       """;
 
+  // The numbers of a page before one, the highest first: the primary keys' indexes, backwards.
+  private static final String NEWEST =
+      """
+      select l.id
+        from cortex.event_log l
+       where l.id < :before
+         and l.received_at >= coalesce(:since::timestamptz, '-infinity')
+         and l.received_at < coalesce(:until::timestamptz, 'infinity')
+         and (:type::text is null or cortex.type_matches(l.type, :type))
+         and (:source::text is null or l.source = :source)
+         and (:correlation::text is null or l.correlation_id = :correlation)
+         and (:priority::text is null or coalesce(l.priority, 'medium')::text = :priority)
+       order by l.id desc
+       limit :limit
+      """;
+
   // Every number in these ranges that is there, and the event only where it is asked for: what is
   // not there has to be told from what does not match, in one snapshot. The LIMIT within pins one
   // index probe per range; without it the planner walks the whole log and compares.
@@ -74,8 +90,38 @@ final class EventReader {
    * open, so that a consumer that stands still pins nothing.
    */
   void read(EventFilter filter, Predicate<LoggedEvent> consumer) {
+    read(filter, 0, horizon().lastId(), consumer);
+  }
+
+  /** Walks back as far as the first of them, holding no more than a page of numbers, and reads. */
+  void readNewest(EventFilter filter, long count, Predicate<LoggedEvent> consumer) {
     long last = horizon().lastId();
-    long after = 0;
+    long first = last + 1;
+    long missing = count;
+    boolean isMore = true;
+    while (missing > 0 && isMore) {
+      int asked = (int) Math.min(PAGE, missing);
+      List<Long> numbers = newest(filter, first, asked);
+      first = numbers.isEmpty() ? first : numbers.get(numbers.size() - 1);
+      missing -= numbers.size();
+      isMore = numbers.size() == asked;
+    }
+    read(filter, first - 1, last, consumer);
+  }
+
+  private List<Long> newest(EventFilter filter, long before, int limit) {
+    return database.ask(
+        "events",
+        handle ->
+            bound(handle.createQuery(NEWEST), filter)
+                .bind("before", before)
+                .bind("limit", limit)
+                .mapTo(Long.class)
+                .list());
+  }
+
+  private void read(EventFilter filter, long from, long last, Predicate<LoggedEvent> consumer) {
+    long after = from;
     List<Seen> page;
     do {
       page = page(filter, after, last);

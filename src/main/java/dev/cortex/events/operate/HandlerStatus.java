@@ -10,6 +10,8 @@ import java.util.Optional;
  *
  * @param mode transactional, batch or leased
  * @param lanes 0: unordered; else over how many lanes its keys are spread
+ * @param maxRunning how many run at once in the whole cluster, by an operator's word or else by
+ *     what the code declares; empty: no limit
  * @param pausedAt since when nothing is claimed for it
  * @param patterns what it subscribes to, sorted; none while it is retiring
  * @param retiring drain or discard; empty: it stays
@@ -22,6 +24,7 @@ public record HandlerStatus(
     int lanes,
     int maxAttempts,
     Duration timeBudget,
+    Optional<Integer> maxRunning,
     Optional<Instant> pausedAt,
     Instant registeredAt,
     List<String> patterns,

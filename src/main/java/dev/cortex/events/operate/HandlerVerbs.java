@@ -3,6 +3,7 @@ package dev.cortex.events.operate;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.OptionalInt;
 import org.jdbi.v3.core.Handle;
 
 /** The life of a handler: what it missed, its name, and its end. */
@@ -82,6 +83,24 @@ final class HandlerVerbs {
         columns.certainMoment("requested_at"),
         row.getString("requested_by"),
         columns.moment("ended_at"));
+  }
+
+  void limit(String handler, OptionalInt maxRunning, String reason) {
+    database.ask(
+        "limit",
+        handle ->
+            handle
+                .createQuery("select cortex.limit_handler(:handler, :maxRunning, :reason)")
+                .bind("handler", handler)
+                .bind("maxRunning", maxRunning)
+                .bind("reason", reason)
+                .map((row, context) -> 1)
+                .one());
+  }
+
+  void forgetLimit(String handler, String reason) {
+    database.ask(
+        "limit", handle -> call(handle, "select cortex.forget_limit(?, ?)", handler, reason));
   }
 
   void rename(String handler, String newName, String reason) {

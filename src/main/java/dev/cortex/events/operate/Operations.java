@@ -4,7 +4,9 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import javax.sql.DataSource;
 
@@ -25,6 +27,9 @@ import javax.sql.DataSource;
  * nothing changed, and {@link OperationFailedException} when the database cannot answer.
  */
 public final class Operations {
+  /** The most rows, or deliveries, that one call may ask for. */
+  public static final int MAX_ROWS = 10_000;
+
   private final OperatorVerbs verbs;
   private final OperatorQuestions questions;
   private final HandlerVerbs handlers;
@@ -97,6 +102,21 @@ public final class Operations {
   }
 
   /**
+   * Limits how many batches, or leased deliveries, of a handler run at once in the whole cluster,
+   * whatever its code declares, until {@link #forgetLimit}. Counts for what begins after it.
+   *
+   * @param maxRunning 1 to 1024; empty: no limit
+   */
+  public void limit(String handler, OptionalInt maxRunning, String reason) {
+    handlers.limit(handler, maxRunning, reason);
+  }
+
+  /** What the handler's code declares counts again. */
+  public void forgetLimit(String handler, String reason) {
+    handlers.forgetLimit(handler, reason);
+  }
+
+  /**
    * Chooses what runs a handler of which workers have two implementations. Its subscriptions and
    * deliveries stay; workers finish what they run, and go on with the other one within seconds.
    *
@@ -156,14 +176,16 @@ public final class Operations {
    * Delivers recorded events again to the handlers that subscribe to them now, each delivery as a
    * new generation, in portions of a transaction each. Returns when they are made; running them is
    * the workers'.
+   *
+   * @param consumer gets each event when its portion is committed, also one that no handler gets
    */
-  public List<ReplayedEvent> replay(ReplayRequest request, String reason) {
-    return replays.replay(request, reason);
+  public void replay(ReplayRequest request, String reason, Consumer<ReplayedEvent> consumer) {
+    replays.replay(request, reason, consumer);
   }
 
   /** What {@link #replay} would do. */
-  public List<ReplayedEvent> previewReplay(ReplayRequest request) {
-    return replays.preview(request);
+  public void previewReplay(ReplayRequest request, Consumer<ReplayedEvent> consumer) {
+    replays.preview(request, consumer);
   }
 
   /** What has become of the deliveries of replayed events by now. */
@@ -234,6 +256,11 @@ public final class Operations {
     return questions.isRecorded(eventId);
   }
 
+  /** Whether an event was recorded for the log only, as imported ones are: no handler gets it. */
+  public boolean isLogOnly(String eventId) {
+    return questions.isLogOnly(eventId);
+  }
+
   /** The deliveries of an event, open and finished; empty when there is no such event. */
   public List<DeliveryStatus> deliveries(String eventId) {
     return questions.deliveries(eventId);
@@ -269,6 +296,17 @@ public final class Operations {
    */
   public void events(EventFilter filter, Predicate<LoggedEvent> consumer) {
     reader.read(filter, consumer);
+  }
+
+  /**
+   * Reads the newest events of the log, the oldest of them first. What is committed meanwhile, by a
+   * transaction that began before, may come in addition.
+   *
+   * @param count how many; from 1
+   * @param consumer answers whether it wants more
+   */
+  public void newestEvents(EventFilter filter, long count, Predicate<LoggedEvent> consumer) {
+    reader.readNewest(filter, count, consumer);
   }
 
   /**

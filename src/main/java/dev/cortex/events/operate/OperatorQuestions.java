@@ -15,7 +15,6 @@ import java.util.Set;
 
 /** The questions: each is a view or a function of the database, bounded there or here. */
 final class OperatorQuestions {
-  private static final int MAX_ROWS = 10_000;
   private static final JsonMapper MAPPER = new JsonMapper();
 
   private final OperationsDatabase database;
@@ -85,7 +84,7 @@ final class OperatorQuestions {
             handle
                 .createQuery(
                     """
-                    select h.handler, h.mode, h.lanes, h.max_attempts, h.paused_at,
+                    select h.handler, h.mode, h.lanes, h.max_attempts, h.max_running, h.paused_at,
                            h.registered_at, h.patterns, h.retiring, h.retired_at, h.former_names,
                            extract(epoch from h.time_budget) as time_budget
                       from cortex.handler_status h
@@ -103,6 +102,7 @@ final class OperatorQuestions {
         row.getInt("lanes"),
         row.getInt("max_attempts"),
         OperationsDatabase.seconds(row.getDouble("time_budget")),
+        columns.number("max_running"),
         columns.moment("paused_at"),
         columns.certainMoment("registered_at"),
         columns.texts("patterns"),
@@ -189,6 +189,24 @@ final class OperatorQuestions {
         handle ->
             handle
                 .createQuery("select exists (select from cortex.locate_event(:eventId))")
+                .bind("eventId", eventId)
+                .mapTo(Boolean.class)
+                .one());
+  }
+
+  boolean isLogOnly(String eventId) {
+    return database.ask(
+        "event",
+        handle ->
+            handle
+                .createQuery(
+                    """
+                    select exists (
+                             select from cortex.locate_event(:eventId) n
+                               join cortex.event_log l
+                                 on l.id = n.id and l.received_at = n.received_at
+                              where l.log_only)
+                    """)
                 .bind("eventId", eventId)
                 .mapTo(Boolean.class)
                 .one());
@@ -325,7 +343,7 @@ final class OperatorQuestions {
   }
 
   static void checkLimit(int limit) {
-    if (limit < 1 || limit > MAX_ROWS) {
+    if (limit < 1 || limit > Operations.MAX_ROWS) {
       throw new OperationRefusedException(
           ErrorCode.INVALID_DATA, "limit", "must be 1 to 10,000", Integer.toString(limit));
     }

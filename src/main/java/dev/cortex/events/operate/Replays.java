@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import org.jdbi.v3.core.Handle;
 import org.jspecify.annotations.Nullable;
@@ -31,26 +32,27 @@ final class Replays {
     this.database = database;
   }
 
-  List<ReplayedEvent> replay(ReplayRequest request, String reason) {
-    return portions(request, reason, false);
+  void replay(ReplayRequest request, String reason, Consumer<ReplayedEvent> consumer) {
+    portions(request, reason, false, consumer);
   }
 
-  List<ReplayedEvent> preview(ReplayRequest request) {
-    return portions(request, null, true);
+  void preview(ReplayRequest request, Consumer<ReplayedEvent> consumer) {
+    portions(request, null, true, consumer);
   }
 
-  private List<ReplayedEvent> portions(
-      ReplayRequest request, @Nullable String reason, boolean isDryRun) {
-    List<ReplayedEvent> events = new ArrayList<>();
+  private void portions(
+      ReplayRequest request,
+      @Nullable String reason,
+      boolean isDryRun,
+      Consumer<ReplayedEvent> consumer) {
     OptionalLong after = OptionalLong.of(0);
     while (after.isPresent()) {
       long from = after.getAsLong();
       Portion portion =
           database.ask("replay", handle -> portion(handle, request, reason, isDryRun, from));
-      events.addAll(portion.events());
+      portion.events().forEach(consumer);
       after = portion.lookedTo();
     }
-    return events;
   }
 
   /** What one call has done; without a place to go on from, it was the last. */

@@ -99,7 +99,7 @@ class DaemonCommandTest {
     assertThat(cortex.run("daemon", "status", "pm").status()).isOne();
     assertThat(life("pm", 3))
         .containsExactly(
-            "requested started by an operator",
+            "requested cortex daemon start, no reason given",
             "started " + pid,
             "stopped " + pid + " asked to stop");
     assertThat(rows("select count(*)::text from fleet.daemon_life where host is null"))
@@ -204,7 +204,10 @@ class DaemonCommandTest {
     assertThat(isAlive(orphan)).isFalse();
     assertThat(life("pm", 3))
         .last()
-        .isEqualTo("stopped " + orphan + " stopped by an operator: its supervisor had been killed");
+        .isEqualTo(
+            "stopped "
+                + orphan
+                + " cortex daemon stop, no reason given: its supervisor had been killed");
   }
 
   @Test
@@ -299,6 +302,10 @@ class DaemonCommandTest {
             rows(
                 "select count(*)::text from cortex.operator_actions where action in ('pause', 'resume')"))
         .containsExactly("4");
+    assertThat(
+            rows(
+                "select distinct action || ' ' || reason from cortex.operator_actions where action in ('pause', 'resume') order by 1"))
+        .containsExactly("pause INC-7", "resume cortex daemon start, no reason given");
   }
 
   private TestCommandLine on(TestCommandLine base) {

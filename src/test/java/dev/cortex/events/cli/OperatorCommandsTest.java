@@ -141,6 +141,50 @@ class OperatorCommandsTest {
   }
 
   @Test
+  void an_operators_limit_goes_before_what_workers_declare_until_it_is_taken_back()
+      throws Exception {
+    declareLimit(5);
+    assertThat(limit()).isEqualTo("5");
+    assertThat(did("limit", handler, "2")).isEqualTo("limited to 2");
+    assertReasonIsKept("limit_handler");
+    declareLimit(7);
+    assertThat(limit()).isEqualTo("2");
+    assertThat(did("limit", handler, "none")).isEqualTo("not limited");
+    declareLimit(8);
+    assertThat(limit()).isEqualTo("null");
+    assertThat(did("limit", handler, "declared")).isEqualTo("what its code declares counts");
+    assertReasonIsKept("forget_limit");
+    assertThat(limit()).isEqualTo("8");
+  }
+
+  /** As a worker does that starts with the handler. */
+  private void declareLimit(int running) throws SQLException {
+    subscription.run(
+        "select cortex.limit_running(handler_id, ?::smallint) from cortex.handlers where name = ?",
+        running,
+        handler);
+  }
+
+  private String limit() throws Exception {
+    for (JsonNode listed : JSON.readTree(cortex.run("handlers", "--json").out())) {
+      if (listed.at("/handler").textValue().equals(handler)) {
+        return listed.at("/max_running").asText();
+      }
+    }
+    return "not listed";
+  }
+
+  @Test
+  void who_chooses_an_implementation_is_told_that_it_takes_a_worker_that_has_it()
+      throws SQLException {
+    assertThat(did("implement", handler, "program"))
+        .isEqualTo("will be run by a program, by workers that have one for it (--commands)");
+    assertReasonIsKept("implement");
+    assertThat(did("implement", handler, "java"))
+        .isEqualTo("will be run by Java code, by workers that have it");
+  }
+
+  @Test
   void a_handler_is_paused_and_resumed() {
     assertThat(did("pause", handler)).isEqualTo("paused");
     assertThat(cortex.run("status").out()).containsPattern(handler + " .* yes");
@@ -170,7 +214,10 @@ class OperatorCommandsTest {
         "backfill HANDLER",
         "replay --event-id ID",
         "rename HANDLER other",
-        "retire HANDLER --drain"
+        "retire HANDLER --drain",
+        "reinstate HANDLER",
+        "implement HANDLER java",
+        "limit HANDLER 2"
       })
   void a_reason_must_be_given_and_say_something(String command) throws SQLException {
     String[] call = call(command);
@@ -178,8 +225,9 @@ class OperatorCommandsTest {
     assertThat(without.status()).isEqualTo(64);
     assertThat(without.err()).contains("--reason");
     Answer empty = cortex.run(with(call, ""));
-    assertThat(empty.status()).isEqualTo(65);
-    assertThat(empty.err()).contains("reason must");
+    assertThat(empty.status()).isEqualTo(64);
+    assertThat(empty.err()).contains("--reason must have 1 to 1000 characters");
+    assertThat(cortex.run(with(call, "x".repeat(1001))).status()).isEqualTo(64);
     assertThat(subscription.states()).isEqualTo("available");
   }
 
@@ -202,6 +250,9 @@ class OperatorCommandsTest {
         "replay --event-id ID --handler no-such-handler",
         "rename no-such-handler other",
         "retire no-such-handler --discard",
+        "limit no-such-handler 2",
+        "limit no-such-handler declared",
+        "implement no-such-handler java",
         "reinstate no-such-handler"
       })
   void what_is_named_must_be_there(String command) {
@@ -209,6 +260,39 @@ class OperatorCommandsTest {
     assertThat(answer.status()).as(answer.out() + answer.err()).isEqualTo(66);
     assertThat(answer.out()).isEmpty();
     assertThat(answer.err()).startsWith("cortex: action refused: ").doesNotContain("\tat ");
+  }
+
+  /** Which nothing in a database could make right. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "redrive HANDLER --limit 0",
+        "backfill HANDLER --rate 0",
+        "backfill HANDLER --rate 10001",
+        "backfill HANDLER --since soon",
+        "backfill HANDLER --since 30d --until 60d",
+        "backfill HANDLER --since 2999-01-01T00:00:00Z",
+        "implement HANDLER perl",
+        "limit HANDLER 0",
+        "limit HANDLER 1025",
+        "limit HANDLER few",
+        "replay --event-id ID --priority urgent",
+        "replay --event-id ID --wait 0",
+        "replay --event-id ID --date 2025-12-01",
+        "daemon stop no-such --reason="
+      })
+  void a_wrong_value_of_an_option_is_a_wrong_call(String command) {
+    Answer answer = cortex.run(with(call(command), "a test"));
+    assertThat(answer.status()).as(answer.err()).isEqualTo(64);
+    assertThat(answer.out()).isEmpty();
+    assertThat(answer.err()).containsPattern("must be|must have").contains("Try: cortex ");
+  }
+
+  @Test
+  void a_range_that_ends_before_it_begins_is_told_as_it_was_typed() {
+    String[] range = call("backfill HANDLER --since 30d --until 60d");
+    assertThat(cortex.run(with(range, "a test")).err())
+        .contains("--since must be before --until, were 30d and 60d");
   }
 
   @ParameterizedTest

@@ -8,7 +8,10 @@ import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.sql.SQLException;
+import java.util.List;
+import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -126,6 +129,55 @@ class QuestionsTest {
   }
 
   @Test
+  void a_limit_shows_the_newest_in_order_and_since_some_time_the_first() {
+    String first = emit();
+    String second = emit();
+    String third = emit();
+    assertThat(ids("--limit", "2")).containsExactly(second, third);
+    assertThat(ids("--limit", "9")).containsExactly(first, second, third);
+    assertThat(ids("--limit", "2", "--since", "1h")).containsExactly(first, second);
+    assertThat(ids("--limit", "2", "--source", "nobody")).isEmpty();
+  }
+
+  /** More than a page of them, over months, behind what does not match. */
+  @Test
+  void the_newest_are_found_over_pages_and_partitions() throws SQLException {
+    subscription.run(
+        """
+        insert into cortex.events (type, source, received_at)
+        select ?, case when n % 2 = 0 then 'even' else 'odd' end,
+               date_trunc('month', clock_timestamp(), 'UTC')
+                 + case when n > 1400 then interval '40 days' else interval '0' end
+          from generate_series(1, 2800) n
+        """,
+        subscription.type());
+    String newest =
+        subscription.text(
+            """
+            select string_agg(event_id, ',' order by id)
+              from (select event_id, id from cortex.event_log
+                     where type = ? and source = 'even' order by id desc limit 1201) n
+            """,
+            subscription.type());
+    assertThat(ids("--limit", "1201", "--source", "even")).containsExactly(newest.split(","));
+  }
+
+  private List<String> ids(String... options) {
+    String[] question =
+        Stream.concat(Stream.of("events", "--type", subscription.type()), Stream.of(options))
+            .toArray(String[]::new);
+    return answer(question).lines().map(QuestionsTest::id).toList();
+  }
+
+  private static String id(String envelope) {
+    try {
+      return JSON.readTree(envelope).get("event_id").textValue();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Test
   void the_log_is_followed_to_its_limit() {
     emit();
     String followed =
@@ -174,7 +226,7 @@ class QuestionsTest {
   @Test
   void attempts_are_audited() throws Exception {
     String id = emit();
-    assertThat(answer("audit", id)).contains("no attempts");
+    assertThat(answer("audit", id)).isEqualTo("no attempts: it waits\n");
     assertThat(JSON.readTree(answer("audit", id, "--json"))).isEmpty();
     subscription.kill("no use");
     assertThat(answer("audit", id)).contains("dead", "handler_failed", "no use");
@@ -182,6 +234,22 @@ class QuestionsTest {
     assertThat(attempt.get("handler").textValue()).isEqualTo(subscription.handler());
     assertThat(attempt.get("attempt").intValue()).isEqualTo(20);
     assertThat(attempt.get("outcome").textValue()).isEqualTo("dead");
+  }
+
+  @Test
+  void an_audit_says_why_an_event_has_no_attempts() throws SQLException {
+    subscription.run(
+        "insert into cortex.events (event_id, type, source, log_only) values (?, ?, 'old', true)",
+        "evt_20251201_000000_1" + subscription.handler().replaceAll("\\D", ""),
+        subscription.type());
+    assertThat(
+            answer("audit", "evt_20251201_000000_1" + subscription.handler().replaceAll("\\D", "")))
+        .startsWith("no attempts: it was recorded for the log only");
+    subscription.run(
+        "delete from cortex.subscriptions where handler_id ="
+            + " (select handler_id from cortex.handlers where name = ?)",
+        subscription.handler());
+    assertThat(answer("audit", emit())).isEqualTo("no attempts: nobody subscribes to it\n");
   }
 
   @Test
@@ -202,7 +270,24 @@ class QuestionsTest {
   void dead_letters_of_a_handler_that_nobody_knows_or_of_no_number_are_refused() {
     assertThat(cortex.run("dead-letters", "no-such-handler").status()).isEqualTo(66);
     assertThat(cortex.run("dead-letters", subscription.handler(), "--limit", "0").status())
-        .isEqualTo(65);
+        .isEqualTo(64);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "blocked --limit 0",
+        "backfills --limit 10001",
+        "load-test --workers 0",
+        "load-test --wait 0",
+        "worker --grace -1",
+        "worker --slots 0",
+        "daemon start pm --wait 601"
+      })
+  void a_number_out_of_bounds_is_a_wrong_call(String question) {
+    Answer answer = cortex.run(question.split(" "));
+    assertThat(answer.status()).as(answer.err()).isEqualTo(64);
+    assertThat(answer.err()).contains("must be");
   }
 
   @Test

@@ -13,7 +13,9 @@ import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.telemetry.Telemetry;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
@@ -158,8 +160,40 @@ class ReplayCommandTest {
     assertThat(answer.out())
         .contains(
             id + "  " + subscription.type() + "  " + subscription.handler() + "  generation 1\n")
-        .contains("dry run, nothing was replayed\nprocessed   1\n");
+        .endsWith(
+            """
+            dry run, nothing was replayed
+            processed          1
+            would be replayed  1
+            skipped            0
+            """);
     assertThat(subscription.states()).isEmpty();
+  }
+
+  @Test
+  void of_a_day_a_handler_is_shown_only_what_it_gets() throws Exception {
+    TestSubscription other = TestSubscription.in(database);
+    cortex.run("emit", other.type(), "--source", "me");
+    Answer answer =
+        cortex.run(
+            "replay",
+            "--date",
+            today(),
+            "--handler",
+            subscription.handler(),
+            "--dry-run",
+            "--verbose");
+    assertThat(answer.out()).contains(id, "processed          1\n").doesNotContain(other.type());
+  }
+
+  @Test
+  void a_mistyped_type_is_told_the_nearest_one() {
+    Answer answer = replay("--date", "2025-12-01", "--type", "task.creatd");
+    assertThat(answer.status()).isEqualTo(66);
+    assertThat(answer.err()).contains("must be a known type", "did you mean \"task.created\"?");
+    assertThat(replay("--date", "2020-01-01", "--type", "tasks.*").status()).isEqualTo(66);
+    assertThat(replay("--date", "2020-01-01", "--type", "task.*").status()).isZero();
+    assertThat(replay("--date", "2020-01-01", "--type", "*").status()).isZero();
   }
 
   @Test
@@ -171,7 +205,7 @@ class ReplayCommandTest {
     Answer answer = replay("--event-id", id, "--verbose");
     assertThat(answer.status()).isZero();
     assertThat(answer.out())
-        .contains("skipped, no handler subscribes to it")
+        .contains("skipped, no handler gets it")
         .contains("successful  0\n", "skipped     1\n");
   }
 
@@ -218,9 +252,56 @@ class ReplayCommandTest {
   }
 
   @Test
+  void what_is_chosen_to_run_a_handler_runs_it_in_a_replay_too(@TempDir Path parent)
+      throws Exception {
+    assertThat(cortex.run("worker", "--drain").status()).isZero();
+    String pattern =
+        cortex
+            .run(
+                "emit",
+                "learning.pattern_detected",
+                "--source",
+                "me",
+                "--payload",
+                "{\"task_type\": \"build\", \"master\": \"m\", \"successes\": 1}")
+            .out()
+            .strip();
+    assertThat(cortex.run("worker", "--drain").status()).isZero();
+    Path programs = Files.createDirectory(parent.toRealPath().resolve("programs"));
+    Path seen = programs.resolveSibling("seen");
+    Path program =
+        Files.writeString(
+            programs.resolve("learned-patterns"), "#!/bin/sh\necho ran >> " + seen + "\n");
+    Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwxr-xr-x"));
+    Files.writeString(programs.resolve("learned-patterns.properties"), "on = learning.*\n");
+    String[] again = {
+      "--event-id", pattern, "--handler", "learned-patterns", "--commands", programs.toString()
+    };
+
+    assertThat(replay(again).out()).contains("successful  1");
+    assertThat(seen).doesNotExist();
+    implement("program");
+    assertThat(replay(again).out()).contains("successful  1");
+    assertThat(seen).hasContent("ran");
+    Answer without = replay("--event-id", pattern, "--handler", "learned-patterns", "--wait", "1");
+    assertThat(without.out()).as("left to a worker that has the program").contains("unfinished  1");
+    implement("java");
+    assertThat(replay(again).out()).contains("successful  1");
+    assertThat(seen).hasContent("ran");
+  }
+
+  private void implement(String implementation) {
+    Answer answer =
+        cortex.run("implement", "learned-patterns", implementation, "--reason", "a test");
+    assertThat(answer.status()).as(answer.err()).isZero();
+  }
+
+  @Test
   void a_call_that_says_neither_or_both_is_not_understood() {
     assertThat(replay().status()).isEqualTo(64);
-    assertThat(replay("--event-id", id, "--date", "2025-12-01").status()).isEqualTo(64);
+    Answer both = replay("--event-id", id, "--date", "2025-12-01");
+    assertThat(both.status()).isEqualTo(64);
+    assertThat(both.err()).contains("and not both");
     assertThat(replay("--date", "yesterday").err()).contains("--date must be a day such as");
     assertThat(replay("--event-id", id, "--priority", "urgent").status()).isEqualTo(64);
   }
