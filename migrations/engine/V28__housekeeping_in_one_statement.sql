@@ -3,6 +3,59 @@
 
 set local role ${owner};
 
+-- As in V17, and besides: a worker that is taken for dead, because the lock of its life was free for a moment (the
+-- server has restarted, the session was cut), works on and shows what it runs; if it dies before it has come back, it
+-- dies a second time, and what it showed by then is suspected too. Found by what it shows. Returned are the newly dead.
+-- Locks: the advisory lock and the row of each dead worker, until the transaction ends.
+create or replace function cortex.bury_vanished_workers(p_self integer) returns setof integer
+language plpgsql security definer set search_path = cortex, pg_temp as $$
+declare
+  v_vanished integer[];
+  v_dead     integer[];
+begin
+  with vanished as (
+    update cortex.workers w
+       set stopped_at = clock_timestamp(), vanished = true
+     where w.worker_id = any (array(
+             select x.worker_id
+               from cortex.workers x
+              where x.stopped_at is null
+                and x.worker_id <> p_self
+                and pg_try_advisory_xact_lock(cortex.worker_lock_class(), x.worker_id)))
+       and w.stopped_at is null
+    returning w.worker_id
+  )
+  select array_agg(worker_id) into v_vanished from vanished;
+  -- A look of its own, after the locks: who has left in the meantime shows nothing any more.
+  v_dead := array(
+    select distinct s.worker_id
+      from cortex.slots s
+      join cortex.workers w using (worker_id)
+     where s.worker_id <> p_self
+       and w.stopped_at is not null
+       and (s.worker_id = any (v_vanished)
+            or pg_try_advisory_xact_lock(cortex.worker_lock_class(), s.worker_id)));
+  if cardinality(v_dead) > 0 then
+    insert into cortex.suspects as known (handler_id, event, deaths)
+    select ran.handler_id, ran.event, max(case when ran.company = 1 then 1 else 0 end)
+      from (select s.handler_id, e.event, count(*) over (partition by s.worker_id) as company
+              from cortex.slots s
+             cross join lateral unnest(s.events) e(event)
+             where s.worker_id = any (v_dead)) ran
+     group by ran.handler_id, ran.event
+     order by ran.handler_id, ran.event
+        on conflict (handler_id, event) do update
+       set (deaths, suspected_at) = (known.deaths + excluded.deaths, excluded.suspected_at);
+    delete from cortex.slots s where s.worker_id = any (v_dead);
+  end if;
+  if v_vanished is not null then
+    delete from cortex.suspects s where s.suspected_at < clock_timestamp() - interval '1 hour';
+    perform pg_notify('cortex_wake', '');
+  end if;
+  return query select unnest(v_vanished);
+end
+$$;
+
 -- Removes up to this many dedupe keys whose periods are over, the oldest first, and returns how many.
 -- Locks: those rows, SKIP LOCKED, so that an emitter is never waited for. Index: dedupe_keys_expiring.
 create function cortex.prune_dedupe_keys(p_max_keys integer) returns integer

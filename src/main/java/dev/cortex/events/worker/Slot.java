@@ -120,8 +120,7 @@ final class Slot {
     showing.lock();
     try {
       Optional<Running> wanted = running.filter(isWanted);
-      if (!wanted.equals(shown)) {
-        board.show(number, wanted);
+      if (!wanted.equals(shown) && board.show(number, wanted)) {
         shown = wanted;
       }
     } finally {
@@ -132,7 +131,7 @@ final class Slot {
   /** Where it is shown. */
   @FunctionalInterface
   interface Board {
-    /** Shows what a slot runs, or that it runs nothing. */
-    void show(short slot, Optional<Running> running) throws SQLException;
+    /** Shows what a slot runs, or that it runs nothing; false if it can't for now. */
+    boolean show(short slot, Optional<Running> running) throws SQLException;
   }
 }

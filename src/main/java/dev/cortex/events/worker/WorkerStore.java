@@ -67,13 +67,17 @@ final class WorkerStore {
 
   /**
    * Shows what a slot runs; a slot runs one batch at a time. It is to outlive the worker, not the
-   * server, and so need not wait for the disk.
+   * server, and so need not wait for the disk. Not while the worker is taken for dead: what it
+   * shows then would be held against its events each time.
    */
   private static final String SHOW_SLOT =
       """
       insert into cortex.slots (worker_id, slot, handler_id, events, started_at, pid)
-      select ?, ?, ?, ?, ?, ?
-        from set_config('synchronous_commit', 'off', true)
+      select w.worker_id, ?, ?, ?, ?, ?
+        from cortex.workers w
+       cross join set_config('synchronous_commit', 'off', true)
+       where w.worker_id = ?
+         and w.stopped_at is null
           on conflict (worker_id, slot) do update
          set (handler_id, events, started_at, pid)
              = (excluded.handler_id, excluded.events, excluded.started_at, excluded.pid)
@@ -206,14 +210,18 @@ final class WorkerStore {
     }
   }
 
-  /** Shows in auto-commit what a slot runs, or that it runs nothing. */
-  void showSlot(Connection connection, int workerId, short slot, Optional<Slot.Running> running)
+  /**
+   * Shows in auto-commit what a slot runs, or that it runs nothing.
+   *
+   * @return false while the worker is taken for dead and may show nothing
+   */
+  boolean showSlot(Connection connection, int workerId, short slot, Optional<Slot.Running> running)
       throws SQLException {
     if (running.isPresent()) {
-      showSlot(connection, workerId, slot, running.get());
-    } else {
-      update(connection, CLEAR_SLOT, workerId, slot);
+      return showSlot(connection, workerId, slot, running.get());
     }
+    update(connection, CLEAR_SLOT, workerId, slot);
+    return true;
   }
 
   /** What other slots have run; they run nothing now. */
@@ -221,17 +229,17 @@ final class WorkerStore {
     update(connection, CLEAR_OTHER_SLOTS, workerId, slot);
   }
 
-  private static void showSlot(
+  private static boolean showSlot(
       Connection connection, int workerId, short slot, Slot.Running running) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(SHOW_SLOT)) {
-      statement.setInt(1, workerId);
-      statement.setShort(2, slot);
-      statement.setShort(3, running.queue().handlerId());
+      statement.setShort(1, slot);
+      statement.setShort(2, running.queue().handlerId());
       statement.setArray(
-          4, connection.createArrayOf("bigint", running.numbers().toArray(new Long[0])));
-      statement.setObject(5, running.startedAt().atOffset(ZoneOffset.UTC));
-      statement.setObject(6, running.pid().orElse(null), Types.INTEGER);
-      statement.executeUpdate();
+          3, connection.createArrayOf("bigint", running.numbers().toArray(new Long[0])));
+      statement.setObject(4, running.startedAt().atOffset(ZoneOffset.UTC));
+      statement.setObject(5, running.pid().orElse(null), Types.INTEGER);
+      statement.setInt(6, workerId);
+      return statement.executeUpdate() > 0;
     }
   }
 

@@ -66,6 +66,11 @@ final class Marker {
     return IntStream.range(0, SLOTS).anyMatch(slot -> position(slot).place() == place);
   }
 
+  /** Whether every slot is there. */
+  boolean holdsOnly(Place place) {
+    return IntStream.range(0, SLOTS).allMatch(slot -> position(slot).place() == place);
+  }
+
   /** Whether a leased handler runs and has not come to its end. */
   boolean isInLeasedHandler() {
     return IntStream.range(SLOTS, PLACES_AT_ALL)

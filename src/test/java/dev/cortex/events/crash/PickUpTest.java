@@ -64,7 +64,8 @@ class PickUpTest {
     for (int round = 0; round < ROUNDS; round++) {
       WorkerProcess victim = next.work();
       database.emit(round, round);
-      while (!victim.marker().holds(Place.IN_HANDLER)) {
+      // In both handlers: what it has not claimed yet, the survivor may.
+      while (!victim.marker().holdsOnly(Place.IN_HANDLER)) {
         LockSupport.parkNanos(10_000);
       }
       next = start(directory, round + 1);

@@ -10,6 +10,7 @@ import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.delivery.LowWaterMarks;
 import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.telemetry.EngineEvent;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -119,6 +120,42 @@ class LateRowsTest {
             engine.rows(
                 "select handler || ' ' || count(distinct event_id) from effects group by handler"))
         .containsExactly("survivor 250");
+  }
+
+  /** Its session was cut and it was buried; before it has come back, its process dies as well. */
+  @Test
+  void what_a_buried_worker_shows_is_suspected_when_it_dies() throws Exception {
+    short handler = engine.subscribe("survivor", TYPE);
+    try (CortexEvents cortex = engine.connect(event -> {});
+        Connection life = engine.session()) {
+      int buried = enter(life);
+      engine.run(
+          "update cortex.workers set stopped_at = clock_timestamp(), vanished = true where worker_id = ?",
+          buried);
+      engine.run(
+          "insert into cortex.slots values (?, 1, ?, array[7], clock_timestamp())",
+          buried,
+          handler);
+      cortex.work(
+          List.of(
+              HandlerDefinition.oneByOne("survivor", (event, context) -> Outcome.done()).on(TYPE)));
+      int other;
+      try (Connection brief = engine.session()) {
+        other = enter(brief);
+        kill(brief);
+      }
+      engine.awaitNumber(
+          1, "select count(*) from cortex.workers where worker_id = ? and vanished", other);
+      assertThat(engine.rows("select worker_id::text from cortex.slots"))
+          .as("of a process that lives")
+          .containsExactly(Integer.toString(buried));
+
+      kill(life);
+
+      engine.awaitNumber(0, "select count(*) from cortex.slots");
+      assertThat(engine.rows("select event || ' ' || deaths from cortex.suspects"))
+          .containsExactly("7 1");
+    }
   }
 
   /** A worker that lives as long as this session does. */

@@ -373,6 +373,38 @@ class WorkerTest {
   }
 
   @Test
+  void a_worker_that_is_taken_for_dead_shows_what_it_runs_when_it_is_back() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch mayGoOn = new CountDownLatch(1);
+    try (Worker worker =
+        start(
+            oneByOne(
+                (event, context) -> {
+                  started.countDown();
+                  mayGoOn.await();
+                  return Outcome.done();
+                }))) {
+      String slots = "select count(*) from cortex.slots where worker_id = " + worker.workerId();
+      run("update cortex.workers set stopped_at = now() where worker_id = " + worker.workerId());
+      emit(1);
+      started.await();
+      awaitFuneral();
+      awaitFuneral(); // two rounds of its housekeeping, so that by now it would be shown
+      assertThat(count(slots)).isZero();
+      run("update cortex.workers set stopped_at = null where worker_id = " + worker.workerId());
+      awaitCount(1, slots);
+      mayGoOn.countDown();
+      awaitCount(0, slots);
+    }
+  }
+
+  /** A worker that nobody keeps alive, until it is found. */
+  private void awaitFuneral() throws Exception {
+    run("insert into cortex.workers (name, version) values ('nobody', 'test')");
+    awaitCount(0, "select count(*) from cortex.workers where name = 'nobody' and not vanished");
+  }
+
+  @Test
   void an_event_that_breaks_a_rule_makes_the_delivery_that_emits_it_dead_at_once()
       throws Exception {
     emit(1);
