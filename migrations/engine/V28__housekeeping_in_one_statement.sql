@@ -1,31 +1,58 @@
 -- What a worker looks after from the side, in one round trip: two a second where there were six.
--- Locks: nothing that anyone else holds. Time: milliseconds. Run before the code's deploy.
+-- Locks: ACCESS EXCLUSIVE on workers for a column without a default, for milliseconds. Run before the code's deploy.
 
 set local role ${owner};
 
+alter table cortex.workers add column returned_at timestamptz;
+
+comment on column cortex.workers.returned_at is 'When its session was back the last time that it had been lost.';
+
+-- Whether nobody is to be buried for now: after an outage of the database, or of the way to it, everybody's locks are
+-- free until everybody has come back, which takes a worker up to five seconds. A worker that has just been cut off
+-- itself cannot tell who died, and one that is older than the server's start may still be on its way back.
+create function cortex.is_outage(p_self integer) returns boolean
+language sql stable security definer set search_path = cortex, pg_temp as $$
+  select exists (
+    select from cortex.workers w
+     where w.worker_id = p_self
+       and (w.returned_at > clock_timestamp() - interval '10 seconds'
+            or not exists (
+              select from pg_catalog.pg_locks l
+                join pg_catalog.pg_database d on d.oid = l.database
+               where l.locktype = 'advisory' and d.datname = current_database()
+                 and l.classid = cortex.worker_lock_class() and l.objid = w.worker_id and l.objsubid = 2)))
+$$;
+
 -- As in V17, and besides: a worker that is taken for dead, because the lock of its life was free for a moment (the
 -- server has restarted, the session was cut), works on and shows what it runs; if it dies before it has come back, it
--- dies a second time, and what it showed by then is suspected too. Found by what it shows. Returned are the newly dead.
+-- dies a second time, and what it showed by then is suspected too. Found by what it shows. Nobody is buried in an
+-- outage (cortex.is_outage), whose victims are not the dead. Returned are the newly dead.
 -- Locks: the advisory lock and the row of each dead worker, until the transaction ends.
 create or replace function cortex.bury_vanished_workers(p_self integer) returns setof integer
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 declare
+  v_missing  integer[];
   v_vanished integer[];
   v_dead     integer[];
 begin
-  with vanished as (
-    update cortex.workers w
-       set stopped_at = clock_timestamp(), vanished = true
-     where w.worker_id = any (array(
-             select x.worker_id
-               from cortex.workers x
-              where x.stopped_at is null
-                and x.worker_id <> p_self
-                and pg_try_advisory_xact_lock(cortex.worker_lock_class(), x.worker_id)))
-       and w.stopped_at is null
-    returning w.worker_id
-  )
-  select array_agg(worker_id) into v_vanished from vanished;
+  v_missing := array(
+    select w.worker_id
+      from cortex.workers w
+     where w.stopped_at is null
+       and w.worker_id <> p_self
+       and (w.started_at > pg_postmaster_start_time()
+            or pg_postmaster_start_time() < clock_timestamp() - interval '10 seconds')
+       and pg_try_advisory_xact_lock(cortex.worker_lock_class(), w.worker_id));
+  if cardinality(v_missing) > 0 and not cortex.is_outage(p_self) then
+    with vanished as (
+      update cortex.workers w
+         set stopped_at = clock_timestamp(), vanished = true
+       where w.worker_id = any (v_missing)
+         and w.stopped_at is null
+      returning w.worker_id
+    )
+    select array_agg(worker_id) into v_vanished from vanished;
+  end if;
   -- A look of its own, after the locks: who has left in the meantime shows nothing any more.
   v_dead := array(
     select distinct s.worker_id
@@ -109,5 +136,5 @@ begin
 end
 $$;
 
-revoke all on function cortex.keep_house, cortex.prune_dedupe_keys from public;
+revoke all on function cortex.keep_house, cortex.is_outage, cortex.prune_dedupe_keys from public;
 grant execute on function cortex.keep_house to ${worker};

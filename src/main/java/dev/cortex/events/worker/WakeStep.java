@@ -79,6 +79,7 @@ final class WakeStep implements Loop.Step {
   private boolean hearsSignals;
   private boolean isHolding;
   private boolean isProven;
+  private boolean wasLost;
   private long nextProof = System.nanoTime();
   private volatile boolean isStopping;
   private Duration pollInterval = POLL_INTERVAL;
@@ -192,7 +193,8 @@ final class WakeStep implements Loop.Step {
       open.setAutoCommit(true);
     }
     if (!isProven && System.nanoTime() - nextProof >= 0) {
-      isProven = workers.comeBack(open, workerId);
+      isProven = workers.comeBack(open, workerId, wasLost);
+      wasLost &= !isProven;
       nextProof = System.nanoTime() + PROOF_INTERVAL.toNanos();
     }
     if (wakeUp == null) {
@@ -214,6 +216,7 @@ final class WakeStep implements Loop.Step {
     wakeUp = null;
     isHolding = false;
     isProven = false;
+    wasLost = true;
     nextProof = System.nanoTime();
     if (lost != null) {
       cut(lost);

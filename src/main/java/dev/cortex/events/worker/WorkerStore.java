@@ -39,9 +39,9 @@ final class WorkerStore {
   private static final String RETURN =
       """
       update cortex.workers
-         set stopped_at = null, vanished = false
+         set stopped_at = null, vanished = false, returned_at = clock_timestamp()
        where worker_id = ?
-         and stopped_at is not null
+         and (stopped_at is not null or ?)
       """;
 
   /** The session is to be somebody else's: no locks, no notifications. */
@@ -138,16 +138,21 @@ final class WorkerStore {
   }
 
   /**
-   * The same process on another session.
+   * Proves life on this session.
    *
+   * @param wasLost whether the session before was lost, so that this is a return
    * @return false while somebody else has the lock of its life: to be tried again; as long as the
    *     lock is held, nobody takes this worker for dead
    */
-  boolean comeBack(Connection session, int workerId) throws SQLException {
+  boolean comeBack(Connection session, int workerId, boolean wasLost) throws SQLException {
     if (!proveLife(session, workerId)) {
       return false;
     }
-    update(session, RETURN, workerId);
+    try (PreparedStatement statement = session.prepareStatement(RETURN)) {
+      statement.setInt(1, workerId);
+      statement.setBoolean(2, wasLost);
+      statement.executeUpdate();
+    }
     return true;
   }
 
