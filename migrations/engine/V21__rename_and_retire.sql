@@ -81,7 +81,8 @@ begin
 end
 $$;
 
--- As in V18, but that the order of a handler that is retiring, and so has no subscriptions, stays as it is.
+-- As in V18, but that the order of a handler that is retiring, and so has no subscriptions, stays as it is; and that the
+-- log is only tried for, since every emitter queues behind who waits for it: a worker that starts tries again.
 create or replace function cortex.order_handler(p_handler smallint, p_lanes smallint, p_when_dead text, p_key_paths jsonb) returns smallint
 language plpgsql security definer set search_path = cortex, pg_temp set lock_timeout = '2s' as $$
 declare
@@ -111,6 +112,7 @@ begin
                         and s.subscribed_by <> pg_current_xact_id()
                         and s.key_path is distinct from cortex.key_path_in(p_key_paths, s.pattern)))
   then
+    perform set_config('lock_timeout', '50ms', true);
     lock table cortex.events in share mode;
     if exists (select from cortex.deliveries d where d.handler_id = p_handler) then
       perform cortex.refuse_action('order', 'changes only while handler ' || v_handler.name || ' has no open deliveries (or by cortex.set_lanes)',
@@ -165,6 +167,79 @@ end
 $$;
 
 comment on function cortex.rename_handler is 'Gives a handler another name; a worker that starts with the old one is refused and told the new one.';
+
+-- As in V16, and besides: a program that runs under a lease may name its handler as it was called when the worker
+-- started that goes on with it.
+create or replace function cortex.emit(
+  type           text,
+  source         text,
+  payload        jsonb       default null,
+  correlation_id text        default null,
+  priority       text        default null,
+  key            text        default null,
+  dedupe_key     text        default null,
+  run_at         timestamptz default null,
+  causation_id   text        default null,
+  occurred_at    timestamptz default null,
+  metadata       jsonb       default null,
+  event_id       text        default null,
+  handler        text        default null,
+  fence          bigint      default null
+) returns text
+language plpgsql security definer set search_path = cortex, pg_temp as $$
+#variable_conflict use_column
+declare
+  v_cause cortex.events;
+  v_id    bigint;
+  v_at    timestamptz;
+begin
+  if emit.type is null then
+    perform cortex.refuse('type', 'must be given', null, 'not_null_violation');
+  elsif emit.source is null then
+    perform cortex.refuse('source', 'must be given', null, 'not_null_violation');
+  elsif emit.priority <> all (enum_range(null::cortex.priority)::text[]) then
+    perform cortex.refuse('priority', 'must be critical, high, medium or low', emit.priority);
+  end if;
+
+  if emit.causation_id is not null then
+    select e.* into v_cause
+      from cortex.locate_event(emit.causation_id) l
+      join cortex.events e on e.id = l.id and e.received_at = l.received_at;
+  end if;
+
+  -- KEY SHARE lets the lease be renewed, and keeps the delivery from everybody else until this transaction ends.
+  if emit.handler is not null or emit.fence is not null then
+    perform from cortex.deliveries d
+      join cortex.handlers h on h.handler_id = d.handler_id
+     where (h.name = emit.handler
+            or h.handler_id = (select f.handler_id from cortex.former_handler_names f where f.name = emit.handler))
+       and d.event = v_cause.id
+       and d.fence = emit.fence
+       and d.leased_by is not null
+       and d.run_at > clock_timestamp()
+       for key share of d;
+    if not found then
+      perform cortex.refuse('fence', 'must be that of a lease that is held', emit.fence::text);
+    end if;
+  end if;
+
+  insert into cortex.events (
+    type, source, payload, correlation_id, priority, key, dedupe_key, run_at, causation_id, causation_depth,
+    occurred_at, metadata, event_id)
+  values (
+    emit.type, emit.source, emit.payload,
+    coalesce(emit.correlation_id, v_cause.correlation_id, emit.causation_id),
+    emit.priority::cortex.priority, emit.key, emit.dedupe_key, emit.run_at, emit.causation_id,
+    case when emit.causation_id is null then 0 else coalesce(v_cause.causation_depth, 0) + 1 end,
+    coalesce(emit.occurred_at, clock_timestamp()), emit.metadata, emit.event_id)
+  returning id, received_at into v_id, v_at;
+
+  if emit.event_id is null and emit.dedupe_key is null then
+    return cortex.public_event_id(v_id, v_at);
+  end if;
+  return cortex.emitted_as(emit.type, emit.dedupe_key, emit.event_id);
+end
+$$;
 
 -- One step towards the end of a handler that is retiring: cancels up to p_max_deliveries deliveries of one that is discarded,
 -- leased ones too; and it is retired when nothing of it is left and every transaction has ended that may have

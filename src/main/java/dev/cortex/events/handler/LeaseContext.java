@@ -27,8 +27,9 @@ public interface LeaseContext {
   int generation();
 
   /**
-   * The same for every attempt of this delivery, and for no other: what tells the other side that
-   * it has seen this before.
+   * The same for every attempt of this delivery, also when the handler is renamed in between, and
+   * for no other: what tells the other side that it has seen this before. The event's id, the
+   * handler's number and the generation, with a slash between them.
    */
   String idempotencyKey();
 

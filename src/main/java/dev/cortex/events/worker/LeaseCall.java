@@ -68,7 +68,8 @@ final class LeaseCall implements LeaseContext {
 
   @Override
   public String idempotencyKey() {
-    return event.id() + "/" + handler() + "/" + generation();
+    // By the handler's number, which outlives a renaming.
+    return event.id() + "/" + held.queue().handlerId() + "/" + generation();
   }
 
   @Override

@@ -190,11 +190,14 @@ final class LeasePlace implements Loop.Step {
               held.queue().definition().retry());
       if (verdict instanceof Verdict.Done) {
         verdict = acknowledge(session, finished);
-      } else if (!(verdict instanceof Verdict.DatabaseGone)) {
+      } else if (verdict instanceof Verdict.DatabaseGone) {
+        // Of what the handler gave to be written. That only the acknowledgement fails is not its
+        // doing.
+        strikes.add(held.lease().delivery());
+      } else {
         connection.rollback();
       }
       if (verdict instanceof Verdict.DatabaseGone gone) {
-        strikes.add(held.lease().delivery());
         throw gone.error();
       }
       return verdict;

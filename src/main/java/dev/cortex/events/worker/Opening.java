@@ -7,6 +7,7 @@ import dev.cortex.events.telemetry.EngineEvent;
 import dev.cortex.events.telemetry.Telemetry;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -15,6 +16,8 @@ import javax.sql.DataSource;
 
 /** The session, the id and the queues that a worker starts with. */
 record Opening(Connection session, int workerId, List<HandlerQueue> queues, boolean isCautious) {
+  private static final Duration FIRST_PAUSE = Duration.ofMillis(500);
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(2);
 
   /** Tries until the database is there; gives up only on what no waiting mends. */
   static Opening patiently(
@@ -25,6 +28,7 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
       Telemetry telemetry)
       throws SQLException, InterruptedException {
     boolean isTold = false;
+    Duration pause = FIRST_PAUSE;
     while (true) {
       try {
         checkIsolation(pool);
@@ -43,7 +47,9 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
                   "start", Optional.ofNullable(e.getSQLState()).orElse("none")));
           isTold = true;
         }
-        TimeUnit.MILLISECONDS.sleep(500);
+        TimeUnit.MILLISECONDS.sleep(pause.toMillis());
+        // What is tried for may hold up others for a moment each time.
+        pause = pause.compareTo(LONGEST_PAUSE) < 0 ? pause.multipliedBy(2) : pause;
       }
     }
   }

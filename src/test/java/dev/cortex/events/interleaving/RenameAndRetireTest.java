@@ -11,9 +11,13 @@ import dev.cortex.events.delivery.SessionStore;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Order;
 import dev.cortex.events.handler.Outcome;
+import dev.cortex.events.handler.RetryPolicy;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -40,6 +44,9 @@ class RenameAndRetireTest {
   void clear() throws SQLException {
     engine.clear();
     engine.subscribe(NAME, TYPE);
+    engine.run(
+        "insert into cortex.event_types (type) values (?) on conflict do nothing",
+        TYPE + ".follow_up");
   }
 
   private static HandlerDefinition named(String name) {
@@ -101,6 +108,57 @@ class RenameAndRetireTest {
           .hasMessageContaining("was \"leaving\"");
     }
     assertThat(engine.number("select count(*) from cortex.handlers")).isEqualTo(1);
+  }
+
+  @Test
+  void interleaving_27_a_lease_outlives_the_renaming_of_its_handler() throws Exception {
+    engine.run("update cortex.handlers set mode = 'leased' where name = ?", NAME);
+    String event = engine.emit(TYPE, 1).get(0);
+    List<String> keys = new CopyOnWriteArrayList<>();
+    CountDownLatch isLeased = new CountDownLatch(1);
+    CountDownLatch isRenamed = new CountDownLatch(1);
+    try (CortexEvents cortex = engine.connect()) {
+      cortex.work(
+          List.of(
+              HandlerDefinition.leased(
+                      NAME,
+                      (received, context) -> {
+                        keys.add(context.idempotencyKey());
+                        isLeased.countDown();
+                        isRenamed.await();
+                        return Outcome.retry("once more, under the new name");
+                      })
+                  .on(TYPE)
+                  .withRetry(
+                      RetryPolicy.defaults()
+                          .withDelays(Duration.ofHours(1), Duration.ofHours(1)))));
+      isLeased.await();
+      engine.text("select cortex.rename_handler(?, 'renamed', 'a better word')", NAME);
+      assertThat(
+              engine.text(
+                  "select cortex.emit(?, 'a program', causation_id => ?, handler => ?,"
+                      + " fence => (select fence from cortex.deliveries))",
+                  TYPE + ".follow_up",
+                  event,
+                  NAME))
+          .startsWith("evt_");
+      isRenamed.countDown();
+      engine.awaitNumber(1, "select count(*) from cortex.attempts where outcome = 'retry'");
+    }
+    engine.run("update cortex.deliveries set run_at = clock_timestamp()");
+    try (CortexEvents cortex = engine.connect()) {
+      cortex.work(
+          List.of(
+              HandlerDefinition.leased(
+                      "renamed",
+                      (received, context) -> {
+                        keys.add(context.idempotencyKey());
+                        return Outcome.done();
+                      })
+                  .on(TYPE)));
+      engine.awaitNumber(1, "select count(*) from cortex.attempts where outcome = 'done'");
+    }
+    assertThat(keys).hasSize(2).containsOnly(keys.get(0));
   }
 
   @Test

@@ -159,7 +159,13 @@ class LeasedHandlersTest {
     awaitCount(1, audit("done") + " and attempt = 3");
     assertThat(count(audit("retry") + " and reason = 'handler_failed'")).isEqualTo(2);
     assertThat(fences).containsExactly(1L, 2L, 3L);
-    assertThat(keys).containsExactly(id + "/" + handler + "/0");
+    assertThat(keys)
+        .containsExactly(
+            id
+                + "/"
+                + text(
+                    "select handler_id::text from cortex.handlers where name = '" + handler + "'")
+                + "/0");
   }
 
   @Test
@@ -220,6 +226,41 @@ class LeasedHandlersTest {
             .withRetry(QUICK.withMaxAttempts(1)));
     emit();
     awaitCount(1, audit("dead") + " and reason = 'database_gone'");
+  }
+
+  /** As on a full disk, for a while. */
+  @Test
+  void what_is_done_elsewhere_waits_uncharged_for_as_long_as_it_cannot_be_acknowledged()
+      throws Exception {
+    AtomicInteger calls = new AtomicInteger();
+    try (Connection superuser = database.superuserAddress().dataSource().getConnection()) {
+      execute(
+          superuser,
+          """
+          create sequence refusals;
+          grant usage, select on refusals to public;
+          create function refuse_attempt() returns trigger language plpgsql as $$
+          begin
+            raise exception 'disk full, refusal %', nextval('public.refusals') using errcode = 'disk_full';
+          end $$;
+          create trigger refuse_attempt before insert on cortex.attempts
+             for each row execute function refuse_attempt()""");
+      work(
+          leased(
+                  (event, context) -> {
+                    calls.incrementAndGet();
+                    return Outcome.done();
+                  })
+              .withRetry(QUICK.withMaxAttempts(1)));
+      emit();
+      try {
+        awaitCount(1, "select count(*) from refusals where last_value > 7");
+      } finally {
+        execute(superuser, "drop function refuse_attempt() cascade; drop sequence refusals");
+      }
+    }
+    awaitCount(1, audit("done") + " and attempt = 1");
+    assertThat(calls.get()).isOne();
   }
 
   /** Whoever renews waits for an answer; whoever tells does not. */
