@@ -11,7 +11,8 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * A connection that handlers are let onto, for one turn of a slot, and what others have to say to
- * them meanwhile. Of the slot's thread, {@link #cancel}, {@link #isLost} and {@link #abort} aside.
+ * them meanwhile. Of the slot's thread, {@link #cancel}, {@link #isLost}, {@link #abort} and {@link
+ * #giveUp} aside.
  */
 final class Session implements AutoCloseable {
   private record Key(long number, short generation) {
@@ -109,6 +110,12 @@ final class Session implements AutoCloseable {
   void abort() {
     isAborted = true;
     cut();
+  }
+
+  /** The same, for a thread that does not come back and will never close it. */
+  void giveUp() {
+    abort();
+    closeCut();
   }
 
   private void cut() {

@@ -95,9 +95,12 @@ final class Slot {
     return turn;
   }
 
-  /** Its thread is lost: whatever that still does is shown no more. */
+  /**
+   * Its thread is lost: whatever that still does is shown no more, and its connection is not its.
+   */
   void giveUp() {
     isGivenUp = true;
+    running.ifPresent(lost -> lost.session().giveUp());
     end();
   }
 

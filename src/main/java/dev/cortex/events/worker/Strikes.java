@@ -36,9 +36,10 @@ final class Strikes {
 
   private record Strike(int count, Charge charge) {}
 
-  private record Key(long number, short generation) {
+  /** With the attempt: what another process has run and charged since then begins anew. */
+  private record Key(long number, short generation, int attempt) {
     static Key of(Delivery delivery) {
-      return new Key(delivery.number(), delivery.generation());
+      return new Key(delivery.number(), delivery.generation(), delivery.attempt());
     }
   }
 

@@ -324,7 +324,8 @@ public final class Worker implements AutoCloseable {
     }
     if (!haveEnded) {
       giveBack();
-      working.forEach(loop -> await(loop, LAST_WORDS));
+      long last = System.nanoTime() + LAST_WORDS.toNanos();
+      working.forEach(loop -> await(loop, Duration.ofNanos(last - System.nanoTime())));
     }
     giveBackLeases();
   }

@@ -34,6 +34,13 @@ class StrikesTest {
   }
 
   @Test
+  void what_was_run_and_charged_elsewhere_since_begins_anew() {
+    strikes.overran(delivery(1, 0, 0));
+    assertThat(strikes.out(delivery(1, 0, 1))).isEmpty();
+    assertThat(strikes.out(delivery(1, 0, 0))).contains(Strikes.Charge.TIME_BUDGET);
+  }
+
+  @Test
   void no_more_than_a_thousand_deliveries_are_remembered() {
     strike(delivery(1, 0), 5);
     for (int number = 2; number <= 1_000; number++) {
@@ -55,6 +62,10 @@ class StrikesTest {
   }
 
   private static Delivery delivery(long number, int generation) {
+    return delivery(number, generation, 0);
+  }
+
+  private static Delivery delivery(long number, int generation, int attempt) {
     return new Delivery(
         "(0,1)",
         Instant.EPOCH,
@@ -64,7 +75,7 @@ class StrikesTest {
         Instant.EPOCH,
         number,
         (short) generation,
-        0,
+        attempt,
         Optional.empty());
   }
 }
