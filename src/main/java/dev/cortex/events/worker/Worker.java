@@ -100,7 +100,7 @@ public final class Worker implements AutoCloseable {
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.overruns =
         new Loop("overruns", new OverrunStep(slots, this::replace, telemetry), telemetry);
-    this.backfills = new Loop("backfills", new BackfillStep(pool, house), telemetry);
+    this.backfills = new Loop("backfills", new BackfillStep(pool, house, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",

@@ -76,7 +76,7 @@ class PrivilegesTest {
     "'cortex.rename_handler(text,text,text)', operator",
     "'cortex.retire_handler(text,text,text)', operator",
     "'cortex.reinstate_handler(text,text)', operator",
-    "'cortex.step_backfills(integer)', operator worker",
+    "'cortex.step_backfills(integer,text)', operator worker",
     "'cortex.step_retirements(integer)', operator worker",
     "'cortex.step_backfill(integer,integer)', ''",
     "'cortex.step_retirement(smallint,integer)', ''",
