@@ -275,9 +275,11 @@ begin
 end
 $$;
 
--- One more step of every back-fill that is under way. Every worker calls it, whatever its handlers, some ten times a
--- second while there is something to do; anybody else who may, may too.
-create function cortex.step_backfills(max_deliveries integer default 1000)
+-- One more step of the back-fill of a handler, or without one, of every back-fill that is under way, all in the caller's
+-- transaction. Every worker calls it, whatever its handlers, some ten times a second while there is something to do: for
+-- one handler at a time, each in a transaction of its own, so that a back-fill that fails takes no other one with it. No
+-- row where none is under way.
+create function cortex.step_backfills(max_deliveries integer default 1000, only_handler text default null)
 returns table (handler text, made integer, has_more boolean)
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 #variable_conflict use_column
@@ -290,6 +292,7 @@ begin
       from cortex.backfills b
       join cortex.handlers h on h.handler_id = b.handler_id
      where b.ended_at is null
+       and (step_backfills.only_handler is null or h.name = step_backfills.only_handler)
      order by b.backfill_id
   loop
     handler := v_backfill.name;
@@ -299,7 +302,7 @@ begin
 end
 $$;
 
-comment on function cortex.step_backfills is 'One more step of every back-fill that is under way.';
+comment on function cortex.step_backfills is 'One more step of the back-fill of a handler, or of every one that is under way.';
 
 -- Asks for a back-fill: the handler is to get the events that it subscribes to and has not got, of those received
 -- from since until now, or until the moment given. Returns its number at once; workers carry it out in steps, at most
@@ -400,3 +403,4 @@ revoke all on function
 grant execute on function cortex.step_backfills to ${worker}, ${operator};
 grant execute on function cortex.backfill, cortex.cancel_backfill to ${operator};
 grant select on cortex.backfills, cortex.backfill_status to ${auditor}, ${operator};
+grant select (backfill_id, handler_id, ended_at) on cortex.backfills to ${worker};

@@ -57,8 +57,10 @@ comment on column cortex.slots.pid is 'The session whose transaction runs it.';
 -- were. Their own worker has cut them after once the budget, unless it stands still or has lost its watchdog; and before
 -- 17 no timeout of the server's ends a transaction of many short statements.
 --
--- Ended is a session only if it began before the slot was shown and has a transaction open for that long, so that a
--- process id that was given out again is no danger; and only if the caller may: it has the role of that session's login.
+-- Ended is a session only if the transaction that it has open is the one that the slot shows, which is known by its start
+-- (the slot's started_at is the now() of the claim): not a later one of the same session, whose budget may be another,
+-- and nobody else's who was given the process id. And only if the caller may: it has the role of that session's login.
+-- Between the look and the signal lie microseconds, in which a transaction may end all the same.
 -- Locks: none.
 --
 -- Materialized: the planner would else ask for the end of every session that it reads, before it compares them.
@@ -70,8 +72,7 @@ language sql set search_path = cortex, pg_temp as $$
       join cortex.handlers h using (handler_id)
       join pg_catalog.pg_stat_activity a on a.pid = s.pid
      where a.datname = current_database()
-       and a.backend_start < s.started_at
-       and a.xact_start < clock_timestamp() - 2 * h.time_budget
+       and a.xact_start = s.started_at
        and s.started_at < clock_timestamp() - 2 * h.time_budget
        and pg_catalog.pg_has_role(a.usesysid, 'USAGE'))
   select o.name

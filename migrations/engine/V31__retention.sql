@@ -52,7 +52,8 @@ create trigger record_retention_change after update of kept_for, records_kept_fo
 create trigger record_retention_change after update of kept_for on cortex.event_types
   for each row execute function cortex.record_retention_change();
 
-grant update (kept_for, records_kept_for, archive_directory) on cortex.settings to ${operator};
+-- Not archive_directory: what the engine writes to on a machine is the owner's to say.
+grant update (kept_for, records_kept_for) on cortex.settings to ${operator};
 grant update (kept_for) on cortex.event_types to ${operator};
 
 -- The months of the log and of the audit. A partition that is detached is not part of the log any more and waits to be

@@ -20,7 +20,9 @@ public final class ClaimWindow {
     /** Just below the mark, for rows whose transactions committed late. */
     MINI_SWEEP,
     /** Everything below the mark, for rows that a crash or a rollback freed. */
-    FULL_SWEEP
+    FULL_SWEEP,
+    /** One delivery, wherever it lies: its lease has run out. */
+    RESCUE
   }
 
   private final Kind kind;
@@ -52,6 +54,15 @@ public final class ClaimWindow {
     Map<Priority, Mark> from = new EnumMap<>(marks);
     from.replaceAll((priority, mark) -> priority.compareTo(highest) < 0 ? Mark.END : mark);
     return new ClaimWindow(Kind.LOWER, from, all(Mark.END), age);
+  }
+
+  /** The delivery at this place only. */
+  static ClaimWindow rescue(Priority priority, Mark place) {
+    Map<Priority, Mark> from = all(Mark.END);
+    from.put(priority, place);
+    Map<Priority, Mark> to = all(Mark.END);
+    to.put(priority, place.next());
+    return new ClaimWindow(Kind.RESCUE, from, to, 0);
   }
 
   /** Whether nothing of this priority is claimed, whatever there is. */

@@ -1,11 +1,14 @@
 package dev.cortex.events.delivery;
 
+import dev.cortex.events.event.Priority;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -104,6 +107,13 @@ public final class LeaseStore {
          set run_at = clock_timestamp(), leased_by = null, leased_at = null
        where (handler_id, event, generation, fence) = (?, ?, ?, ?)
          and leased_by = ?
+      """;
+
+  /** Which leases end first: see the function, in migrations/engine/V35__lost_leases.sql. */
+  private static final String LEASE_ENDS =
+      """
+      select handler_id, priority::text, ends_at, event, checked_at
+        from cortex.lease_ends(?::smallint[], ?)
       """;
 
   private static final String WAKE_IF_ASLEEP = "select cortex.wake_if_asleep(array[?]::smallint[])";
@@ -256,6 +266,32 @@ public final class LeaseStore {
     try (PreparedStatement statement = connection.prepareStatement(GIVE_BACK)) {
       bindKey(statement, lease);
       return statement.executeUpdate() == 1;
+    }
+  }
+
+  /**
+   * The leases of each of these handlers that end first, lost ones included, whoever holds them.
+   *
+   * @param max how many of each handler at most
+   */
+  public List<LeaseEnd> ends(Connection autoCommit, Collection<Short> handlerIds, int max)
+      throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(LEASE_ENDS)) {
+      statement.setArray(1, autoCommit.createArrayOf("smallint", handlerIds.toArray()));
+      statement.setInt(2, max);
+      try (ResultSet rows = statement.executeQuery()) {
+        List<LeaseEnd> ends = new ArrayList<>();
+        while (rows.next()) {
+          Instant endsAt = DeliveryStore.instant(rows, 3);
+          ends.add(
+              new LeaseEnd(
+                  rows.getShort(1),
+                  Duration.between(DeliveryStore.instant(rows, 5), endsAt),
+                  ClaimWindow.rescue(
+                      Priority.of(rows.getString(2)), Mark.at(endsAt, rows.getLong(4)))));
+        }
+        return ends;
+      }
     }
   }
 

@@ -154,6 +154,9 @@ public final class LowWaterMarks {
           soonestFullSweep = after(now, SOONEST_FULL_SWEEP, cost, FULL_SWEEP_COST_FACTOR);
           moveBackIf(isFull, claimed);
         }
+        case RESCUE -> {
+          // Says nothing of what lies around it.
+        }
       }
     } finally {
       lock.unlock();

@@ -22,14 +22,22 @@ final class HouseStore {
   private static final String SERVE_CANCEL_REQUESTS =
       "select handler_id, event, generation, reason from cortex.serve_cancel_requests()";
 
-  /** One bounded step of every back-fill, and of every handler that is retiring. */
-  private static final String BACKFILL_AND_RETIRE =
+  private static final String BACKFILLS =
       """
-      select b.has_more or r.has_more
-        from (select coalesce(bool_or(s.has_more), false) as has_more from cortex.step_backfills() s) b,
-             (select coalesce(bool_or(s.cancelled > 0), false) as has_more
-                from cortex.step_retirements() s) r
+      select h.name
+        from cortex.backfills b
+        join cortex.handlers h using (handler_id)
+       where b.ended_at is null
+       order by b.backfill_id
       """;
+
+  /** One bounded step of the back-fill of a handler. */
+  private static final String STEP_BACKFILL =
+      "select coalesce(bool_or(has_more), false) from cortex.step_backfills(only_handler => ?)";
+
+  /** One bounded step of every handler that is retiring. */
+  private static final String STEP_RETIREMENTS =
+      "select coalesce(bool_or(cancelled > 0), false) from cortex.step_retirements()";
 
   private static final String CREATE_PARTITIONS = "select cortex.create_partitions()";
 
@@ -115,9 +123,32 @@ final class HouseStore {
     }
   }
 
-  /** Goes on with back-fills and retirements; true when it is worth to go on soon. */
-  boolean backfillAndRetire(Connection autoCommit) throws SQLException {
-    try (PreparedStatement statement = autoCommit.prepareStatement(BACKFILL_AND_RETIRE);
+  /** The handlers whose back-fills are under way, the oldest back-fill first. */
+  List<String> backfills(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(BACKFILLS);
+        ResultSet rows = statement.executeQuery()) {
+      List<String> handlers = new ArrayList<>();
+      while (rows.next()) {
+        handlers.add(rows.getString(1));
+      }
+      return handlers;
+    }
+  }
+
+  /** Goes on with a handler's back-fill; true when it is worth to go on soon. */
+  boolean stepBackfill(Connection autoCommit, String handler) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(STEP_BACKFILL)) {
+      statement.setString(1, handler);
+      try (ResultSet row = statement.executeQuery()) {
+        row.next();
+        return row.getBoolean(1);
+      }
+    }
+  }
+
+  /** Goes on with what is retiring; true when it is worth to go on soon. */
+  boolean stepRetirements(Connection autoCommit) throws SQLException {
+    try (PreparedStatement statement = autoCommit.prepareStatement(STEP_RETIREMENTS);
         ResultSet row = statement.executeQuery()) {
       row.next();
       return row.getBoolean(1);

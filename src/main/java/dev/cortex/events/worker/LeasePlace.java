@@ -58,6 +58,7 @@ final class LeasePlace implements Loop.Step {
   private final Sessions sessions;
   private final LeaseStore store;
   private final LeaseKeeper keeper;
+  private final RescueClock rescues;
   private final Dispatcher dispatcher;
   private final Telemetry telemetry;
   private final int workerId;
@@ -70,6 +71,7 @@ final class LeasePlace implements Loop.Step {
       Sessions sessions,
       LeaseStore store,
       LeaseKeeper keeper,
+      RescueClock rescues,
       Dispatcher dispatcher,
       Telemetry telemetry,
       int workerId) {
@@ -77,6 +79,7 @@ final class LeasePlace implements Loop.Step {
     this.sessions = sessions;
     this.store = store;
     this.keeper = keeper;
+    this.rescues = rescues;
     this.dispatcher = dispatcher;
     this.telemetry = telemetry;
     this.workerId = workerId;
@@ -102,7 +105,7 @@ final class LeasePlace implements Loop.Step {
   private Optional<HeldLease> lease(Turn turn) throws SQLException {
     HandlerQueue queue = turn.queue();
     long sent = System.nanoTime();
-    ClaimWindow window = queue.marks().next(sent);
+    ClaimWindow window = rescues.next(queue).orElseGet(() -> queue.marks().next(sent));
     Optional<Lease> lease;
     try (Connection connection = pool.getConnection()) {
       connection.setAutoCommit(true);
@@ -120,7 +123,7 @@ final class LeasePlace implements Loop.Step {
     return new Lease.Holder(workerId, HeldLease.terms(queue).lease());
   }
 
-  /** A sweep that finds nothing says nothing of what lies ahead. */
+  /** A sweep, or a rescue, that finds nothing says nothing of what lies ahead. */
   private static Found found(ClaimWindow window, boolean isFound) {
     if (isFound) {
       return Found.FULL;

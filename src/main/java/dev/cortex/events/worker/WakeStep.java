@@ -62,6 +62,7 @@ final class WakeStep implements Loop.Step {
   private final EmitterHorizon horizon;
   private final WorkerStore workers;
   private final Dispatcher dispatcher;
+  private final RescueClock rescues;
   private final List<HandlerQueue> queues;
   private final Telemetry telemetry;
   private final int workerId;
@@ -95,6 +96,7 @@ final class WakeStep implements Loop.Step {
       EmitterHorizon horizon,
       WorkerStore workers,
       Dispatcher dispatcher,
+      RescueClock rescues,
       List<HandlerQueue> queues,
       Telemetry telemetry,
       int workerId,
@@ -105,6 +107,7 @@ final class WakeStep implements Loop.Step {
     this.horizon = horizon;
     this.workers = workers;
     this.dispatcher = dispatcher;
+    this.rescues = rescues;
     this.queues = queues;
     this.telemetry = telemetry;
     this.workerId = workerId;
@@ -233,12 +236,13 @@ final class WakeStep implements Loop.Step {
     }
   }
 
-  /** Slots are at work: look at the queues that they do not look at. */
+  /** Slots are at work: look at the queues, and for the lost leases, that they do not look at. */
   private Duration poll(Connection open) throws SQLException {
     if (isHolding) {
       giveBack();
     }
     heed(wakeUp().await(Duration.ZERO));
+    rescues.look(open);
     boolean foundSome = look(open, dispatcher.unwatched());
     pollInterval =
         foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);

@@ -83,6 +83,7 @@ public final class Worker implements AutoCloseable {
     LeaseStore leases = new LeaseStore();
     List<HandlerQueue> leased = opening.queues().stream().filter(HandlerQueue::isLeased).toList();
     this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased);
+    RescueClock rescues = new RescueClock(leases, dispatcher, leased, options.leases());
     this.wakeStep =
         new WakeStep(
             sessions,
@@ -90,6 +91,7 @@ public final class Worker implements AutoCloseable {
             horizon,
             workers,
             dispatcher,
+            rescues,
             opening.queues(),
             telemetry,
             workerId,
@@ -98,7 +100,7 @@ public final class Worker implements AutoCloseable {
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
     this.overruns =
         new Loop("overruns", new OverrunStep(slots, this::replace, telemetry), telemetry);
-    this.backfills = new Loop("backfills", new BackfillStep(pool, house), telemetry);
+    this.backfills = new Loop("backfills", new BackfillStep(pool, house, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
@@ -120,7 +122,7 @@ public final class Worker implements AutoCloseable {
     }
     for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
       LeasePlace place =
-          new LeasePlace(pool, handlers, leases, keeper, dispatcher, telemetry, workerId);
+          new LeasePlace(pool, handlers, leases, keeper, rescues, dispatcher, telemetry, workerId);
       leaseLoops.add(new Loop("lease-" + number, place, telemetry));
     }
     if (!leased.isEmpty()) {

@@ -15,6 +15,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * What the holder of a lease leaves behind when it dies or stands still is run by another worker
@@ -24,16 +26,21 @@ import org.junit.jupiter.api.io.TempDir;
 class LeaseCrashTest {
   private static final int EVENTS = Integer.getInteger("cortex.crash.leases", 150);
 
-  /** From the last sign of life to the next call: what is promised. */
-  private static final String RESCUED_LATE =
-      """
-      select count(*)
-        from cortex.attempts lost
-        join cortex.attempts next on next.event = lost.event and next.attempt = lost.attempt + 1
-       where lost.reason = 'lease_lost'
-         and next.started_at - (select told_at from blows) > 1.5 * interval '%d s'
-      """
-          .formatted(LeaseWorker.LEASE.toSeconds());
+  /** What keeps a worker at work for longer than a lease. */
+  private static final int QUEUED = 200;
+
+  private static final String VICTIMS_EVENT =
+      " where event_id = (select c.event_id from lease_calls c where c.worker = 'victim' order by c.called_at limit 1)";
+
+  private static final String DONE_TWICE =
+      "select count(*) from (select from lease_effects group by event_id having count(*) > 1) twice";
+
+  /** What befalls the holder of a lease. */
+  private enum Blow {
+    KILLED,
+    STOPPED,
+    CUT_OFF
+  }
 
   private final CrashDatabase database;
   private final Path directory;
@@ -54,49 +61,101 @@ class LeaseCrashTest {
     started.forEach(WorkerProcess::kill);
   }
 
-  @Test
-  void what_a_killed_worker_held_is_charged_to_it_and_completed_by_another() throws Exception {
-    WorkerProcess victim = start("killed", Manner.STUBBORN).work();
-    emit(1);
-    database.awaitCount("select count(*) from lease_calls where worker = 'killed'", 1);
-    WorkerProcess rescuer = start("rescuer", Manner.BUSY).work();
-    strike();
-    victim.kill();
-    database.awaitDrained();
-
-    assertThat(database.count("select count(*) from lease_effects where worker = 'rescuer'"))
-        .isEqualTo(1);
-    assertThat(database.count("select count(*) from lease_effects")).isEqualTo(1);
-    assertThat(attempts("'crash 1 lease_lost killed', 'done 2  rescuer'")).isEqualTo(2);
-    assertThat(database.count("select count(*) from cortex.attempts")).isEqualTo(2);
-    assertThat(database.count(RESCUED_LATE)).isZero();
-    printRescue("killed");
-    rescuer.kill();
+  @ParameterizedTest
+  @EnumSource(Blow.class)
+  void what_a_lost_worker_held_is_charged_to_it_and_completed_by_an_idle_one(Blow blow)
+      throws Exception {
+    try (NetworkLine line = NetworkLine.to(database.url("cortex_worker"))) {
+      WorkerProcess victim = startVictim(line, blow);
+      start("idle", Manner.QUICK).work();
+      strike(victim, line, blow);
+      database.awaitDrained();
+      printRescue(blow + ", survivor idle");
+      assertRescued("idle");
+      goOn(victim, line, blow);
+      assertRescued("idle");
+    }
   }
 
-  @Test
-  void what_a_stopped_worker_held_is_completed_by_another_and_refused_when_it_goes_on()
+  /** The lost delivery lies at the end of its lease, behind all that was due before. */
+  @ParameterizedTest
+  @EnumSource(Blow.class)
+  void what_a_lost_worker_held_is_completed_by_a_busy_one_before_it_has_emptied_its_queue(Blow blow)
       throws Exception {
-    WorkerProcess victim = start("stopped", Manner.STUBBORN).work();
+    try (NetworkLine line = NetworkLine.to(database.url("cortex_worker"))) {
+      WorkerProcess victim = startVictim(line, blow);
+      WorkerProcess survivor = start("busy", Manner.BUSY).work();
+      strike(victim, line, blow);
+      emit(QUEUED);
+      database.awaitCount("select count(*) from lease_effects" + VICTIMS_EVENT, 1);
+      assertThat(database.count("select count(*) from cortex.deliveries"))
+          .as("what was due before, and is still open")
+          .isPositive();
+      printRescue(blow + ", survivor busy");
+      survivor.kill();
+      assertRescued("busy");
+      goOn(victim, line, blow);
+      assertRescued("busy");
+    }
+  }
+
+  /** A worker that holds the lease of the only event, and does not let go of it. */
+  private WorkerProcess startVictim(NetworkLine line, Blow blow) throws Exception {
+    WorkerProcess victim =
+        start(
+                blow == Blow.CUT_OFF ? line.url() : database.url("cortex_worker"),
+                "victim",
+                Manner.STUBBORN)
+            .work();
     emit(1);
-    database.awaitCount("select count(*) from lease_calls where worker = 'stopped'", 1);
-    WorkerProcess rescuer = start("helper", Manner.BUSY).work();
-    strike();
-    victim.suspend();
-    database.awaitDrained();
-    assertThat(database.count(RESCUED_LATE)).isZero();
-    victim.resume();
+    database.awaitCount("select count(*) from lease_calls where worker = 'victim'", 1);
+    return victim;
+  }
+
+  private void strike(WorkerProcess victim, NetworkLine line, Blow blow) throws Exception {
+    database.run("insert into blows default values");
+    switch (blow) {
+      case KILLED -> victim.kill();
+      case STOPPED -> victim.suspend();
+      case CUT_OFF -> line.cut();
+    }
+    database.run(
+        "update blows set lease_ends_at = (select run_at from cortex.deliveries where leased_by is not null)");
+  }
+
+  /** The holder comes back, and what it did under the lease that it lost is refused. */
+  private static void goOn(WorkerProcess victim, NetworkLine line, Blow blow) throws Exception {
+    switch (blow) {
+      case KILLED -> {
+        return;
+      }
+      case STOPPED -> victim.resume();
+      case CUT_OFF -> line.mend();
+    }
     victim.awaitSaid("LeaseLost");
     victim.awaitSaid("LeaseRefused");
+  }
 
-    assertThat(database.count("select count(*) from lease_effects where worker = 'helper'"))
+  private void assertRescued(String survivor) throws SQLException {
+    assertThat(database.count("select count(*) from lease_effects" + VICTIMS_EVENT)).isEqualTo(1);
+    assertThat(
+            database.count(
+                "select count(*) from lease_effects"
+                    + VICTIMS_EVENT
+                    + " and worker = '"
+                    + survivor
+                    + "' and fence = 2"))
         .isEqualTo(1);
-    assertThat(database.count("select count(*) from lease_effects")).isEqualTo(1);
-    assertThat(attempts("'crash 1 lease_lost stopped', 'done 2  helper'")).isEqualTo(2);
-    assertThat(database.count("select count(*) from lease_calls where fence = attempt"))
+    assertThat(
+            database.count(
+                "select count(*) from lease_calls" + VICTIMS_EVENT + " and fence = attempt"))
         .isEqualTo(2);
-    printRescue("stopped");
-    rescuer.kill();
+    assertThat(attempts("'crash 1 lease_lost victim', 'done 2  " + survivor + "'")).isEqualTo(2);
+    assertThat(
+            database.count(
+                "select count(*) from cortex.attempts where event = (select min(event) from cortex.attempts)"))
+        .isEqualTo(2);
+    assertThat(database.count(DONE_TWICE)).isZero();
   }
 
   @Test
@@ -123,8 +182,11 @@ class LeaseCrashTest {
   }
 
   private WorkerProcess start(String name, Manner manner) throws IOException, SQLException {
-    WorkerProcess process =
-        WorkerProcess.start(database.url("cortex_worker"), directory, name, manner);
+    return start(database.url("cortex_worker"), name, manner);
+  }
+
+  private WorkerProcess start(String url, String name, Manner manner) throws IOException {
+    WorkerProcess process = WorkerProcess.start(url, directory, name, manner);
     started.add(process);
     return process;
   }
@@ -136,20 +198,19 @@ class LeaseCrashTest {
             + ")");
   }
 
-  /** The moment before the blow, by the database's clock. */
-  private void strike() throws SQLException {
-    database.run("insert into blows values (clock_timestamp())");
+  private void printRescue(String what) throws SQLException {
+    System.out.printf(
+        "lease crash test: %s: next call %d ms after the blow, %d ms after the end of the lease of %d ms%n",
+        what,
+        database.count(untilCalled("told_at")),
+        database.count(untilCalled("lease_ends_at")),
+        LeaseWorker.LEASE.toMillis());
   }
 
-  private void printRescue(String victim) throws SQLException {
-    System.out.printf(
-        "lease crash test: %s to next call %d ms, lease %d ms%n",
-        victim,
-        database.count(
-            """
-            select (extract(epoch from max(called_at) - (select told_at from blows)) * 1000)::bigint from lease_calls
-            """),
-        LeaseWorker.LEASE.toMillis());
+  private static String untilCalled(String since) {
+    return "select (extract(epoch from max(called_at) - (select max(%s) from blows)) * 1000)::bigint from lease_calls"
+            .formatted(since)
+        + VICTIMS_EVENT;
   }
 
   private long attempts(String lines) throws SQLException {

@@ -32,13 +32,15 @@ final class LeaseWorker {
       select cortex.register_handler('crash-leased', 'leased', 20::smallint, '15 min', array['crash.leased']);
       create table if not exists lease_calls (event_id text, fence bigint, attempt int, worker text, called_at timestamptz default clock_timestamp());
       create table if not exists lease_effects (event_id text, fence bigint, worker text);
-      create table if not exists blows (told_at timestamptz);
+      create table if not exists blows (told_at timestamptz default clock_timestamp(), lease_ends_at timestamptz);
       grant all on lease_calls, lease_effects to public;
       """;
 
   /** What its handler does. */
   enum Manner {
     /** Works for a moment. */
+    QUICK,
+    /** Works for a tenth of a second. */
     BUSY,
     /** Works until its lease is lost, and acknowledges all the same. */
     STUBBORN,
@@ -103,7 +105,7 @@ final class LeaseWorker {
         connection ->
             write(connection, "insert into lease_effects values (?, ?, ?)", event, context));
     do {
-      LockSupport.parkNanos(Duration.ofMillis(5).toNanos());
+      LockSupport.parkNanos(Duration.ofMillis(manner == Manner.BUSY ? 100 : 5).toNanos());
     } while (manner == Manner.STUBBORN && !context.isLost());
     return Outcome.done();
   }

@@ -235,6 +235,29 @@ class PlansTest {
     }
   }
 
+  /** However long the queue is, and however many leases there are. */
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void the_leases_that_end_first_are_found_by_the_index_of_their_ends(boolean isAnalysed)
+      throws SQLException {
+    analyse(isAnalysed);
+    LeaseStore leases = new LeaseStore();
+    Lease.Holder holder = new Lease.Holder(WORKER, Duration.ofHours(1));
+    try (Connection connection = database.connection()) {
+      Lease lease = leases.lease(connection, handler, ahead, holder).orElseThrow();
+      List<String> plans =
+          plansOf(
+              recorded -> {
+                assertThat(leases.ends(recorded, List.of(handler), 10)).hasSize(1);
+                recorded.rollback();
+              },
+              "from unnest(p_handlers)");
+      assertThat(plans).hasSize(1).allSatisfy(PlansTest::assertNothingIsReadWhole);
+      assertThat(plans.get(0)).contains("Index Scan using deliveries_lease_end on deliveries d");
+      leases.giveBack(connection, lease);
+    }
+  }
+
   /** One look at what is new and one INSERT, whatever it holds that is in order. */
   @Test
   void an_ordinary_event_costs_its_emitter_two_statements() throws SQLException {

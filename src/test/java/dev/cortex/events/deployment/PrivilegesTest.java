@@ -1,6 +1,7 @@
 package dev.cortex.events.deployment;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
@@ -67,6 +68,44 @@ class PrivilegesTest {
     }
   }
 
+  /** Where the engine writes files is nobody's to say who may only work with the database. */
+  @ParameterizedTest
+  @ValueSource(strings = {"cortex_auditor", "cortex_emitter", "cortex_operator", "cortex_worker"})
+  void nobody_but_the_owner_points_the_engine_at_files(String role) throws SQLException {
+    assertThat(
+            strings(
+                """
+                select attrelid::regclass || '.' || attname
+                  from pg_attribute
+                 where attrelid in ('cortex.settings'::regclass, 'fleet.settings'::regclass)
+                   and attnum > 0
+                   and attname ~ '(directory|path|file)'
+                   and (has_column_privilege(?, attrelid, attnum, 'update')
+                        or has_column_privilege(?, attrelid, attnum, 'insert'))
+                """,
+                role,
+                role))
+        .isEmpty();
+    assertThatThrownBy(() -> update(role, "update cortex.settings set archive_directory = '/tmp'"))
+        .isInstanceOf(SQLException.class)
+        .extracting(error -> ((SQLException) error).getSQLState())
+        .isEqualTo("42501");
+  }
+
+  /** How long things are kept is an operator's to say. */
+  @Test
+  void an_operator_says_how_long_things_are_kept() throws SQLException {
+    assertThat(update("cortex_operator", "update cortex.settings set records_kept_for = '90 days'"))
+        .isEqualTo(1);
+  }
+
+  private int update(String role, String sql) throws SQLException {
+    try (Connection connection = database.address(role).dataSource().getConnection();
+        PreparedStatement statement = connection.prepareStatement(sql)) {
+      return statement.executeUpdate();
+    }
+  }
+
   /** Function, and who may call it beside the owner. */
   @ParameterizedTest
   @CsvSource({
@@ -76,7 +115,7 @@ class PrivilegesTest {
     "'cortex.rename_handler(text,text,text)', operator",
     "'cortex.retire_handler(text,text,text)', operator",
     "'cortex.reinstate_handler(text,text)', operator",
-    "'cortex.step_backfills(integer)', operator worker",
+    "'cortex.step_backfills(integer,text)', operator worker",
     "'cortex.step_retirements(integer)', operator worker",
     "'cortex.step_backfill(integer,integer)', ''",
     "'cortex.step_retirement(smallint,integer)', ''",

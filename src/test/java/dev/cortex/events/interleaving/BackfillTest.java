@@ -13,9 +13,11 @@ import dev.cortex.events.event.Priority;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Order;
 import dev.cortex.events.handler.Outcome;
+import dev.cortex.events.telemetry.EngineEvent.PartFailed;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -389,6 +391,63 @@ class BackfillTest {
     }
     stepUntil("finished");
     assertThat(engine.number(DELIVERIES, NEW)).isEqualTo(1);
+  }
+
+  /** Each is a transaction of its own. */
+  @Test
+  void a_back_fill_that_fails_holds_up_no_other_and_is_told_by_its_handlers_name()
+      throws Exception {
+    engine.emit(TYPE, 5);
+    short failing = engine.subscribe("failing", TYPE);
+    engine.subscribe(NEW, TYPE);
+    engine.runAsSuperuser(
+        """
+        create function fail() returns trigger language plpgsql as
+          $$ begin raise exception 'no deliveries for this handler' using errcode = 'check_violation'; end $$;
+        create trigger fail before insert on cortex.deliveries for each row when (new.handler_id = %d)
+          execute function fail()
+        """
+            .formatted(failing));
+    List<PartFailed> told = new CopyOnWriteArrayList<>();
+    try (CortexEvents cortex =
+        engine.connect(
+            event -> {
+              if (event instanceof PartFailed failed) {
+                told.add(failed);
+              }
+            })) {
+      engine.text("select cortex.backfill('failing', 'missed them', rate => 10000)");
+      backfill();
+      cortex.work(
+          List.of(HandlerDefinition.oneByOne(NEW, (event, context) -> Outcome.done()).on(TYPE)));
+      engine.awaitNumber(
+          1,
+          "select count(*) from cortex.backfill_status where handler = 'new' and state = 'finished'");
+      engine.awaitNumber(5, "select count(*) from cortex.attempts where outcome = 'done'");
+      await().atMost(TestEngine.PATIENCE).until(() -> !told.isEmpty());
+      assertThat(told).extracting(PartFailed::part).containsOnly("backfill-failing");
+      assertThat(engine.number(DELIVERIES, "failing")).isZero();
+
+      engine.runAsSuperuser("drop trigger fail on cortex.deliveries; drop function fail()");
+      engine.awaitNumber(
+          0, "select count(*) from cortex.backfill_status where state <> 'finished'");
+      assertThat(engine.number(DELIVERIES, "failing")).isEqualTo(5);
+    }
+  }
+
+  @Test
+  void a_step_may_be_of_one_handler_only() throws SQLException {
+    engine.emit(TYPE, 1);
+    engine.subscribe("other", TYPE);
+    engine.subscribe(NEW, TYPE);
+    engine.text("select cortex.backfill('other', 'missed them', rate => 10000)");
+    backfill();
+    engine.run("update cortex.backfills set paced_to = now() - interval '1 h'");
+    assertThat(engine.rows("select handler from cortex.step_backfills(only_handler => 'new')"))
+        .containsExactly("new");
+    assertThat(engine.number(DELIVERIES, NEW)).isEqualTo(1);
+    assertThat(engine.number(DELIVERIES, "other")).isZero();
+    assertThat(engine.rows("select handler from cortex.step_backfills()")).contains("new", "other");
   }
 
   /** Retention looks, a delivery of an old event is made, the event is dropped: an orphan. */

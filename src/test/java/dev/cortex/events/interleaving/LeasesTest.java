@@ -7,6 +7,7 @@ import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.Lease;
+import dev.cortex.events.delivery.LeaseEnd;
 import dev.cortex.events.delivery.LeaseStore;
 import dev.cortex.events.delivery.Settlement;
 import java.sql.Connection;
@@ -249,6 +250,31 @@ class LeasesTest {
     }
   }
 
+  /** It lies behind what was due before its end, and is leased all the same. */
+  @Test
+  void a_lost_lease_is_found_by_its_end_and_leased_ahead_of_what_was_due_before() throws Exception {
+    engine.emit(TYPE, 3);
+    try (Connection session = engine.session()) {
+      Lease lost = lease(session, MINE);
+      Lease held = lease(session, MINE);
+      engine.run(
+          "update cortex.deliveries set run_at = clock_timestamp() where event = ?",
+          lost.delivery().number());
+      List<LeaseEnd> ends = store.ends(session, List.of(handler), 10);
+      assertThat(ends).extracting(LeaseEnd::isLost).containsExactly(true, false);
+
+      Lease rescued = lease(session, OTHER, ends.get(0).window()).orElseThrow();
+      assertThat(rescued.delivery().number()).isEqualTo(lost.delivery().number());
+      assertThat(rescued.lostBy()).hasValue(MINE);
+      assertThat(lease(session, OTHER, ends.get(0).window())).as("once").isEmpty();
+      assertThat(lease(session, OTHER, ends.get(1).window())).as("one that is held").isEmpty();
+      assertThat(renew(session, MINE, held)).isEqualTo(Lease.Renewal.RENEWED);
+      engine.run("select cortex.pause_handler('leases', 'a test')");
+      assertThat(store.ends(session, List.of(handler), 10)).isEmpty();
+      engine.run("select cortex.resume_handler('leases', 'a test')");
+    }
+  }
+
   /** What a program emits for a leased delivery, with what its environment tells it. */
   @Test
   void an_emit_that_names_a_lost_lease_is_refused() throws Exception {
@@ -312,12 +338,12 @@ class LeasesTest {
   }
 
   private Optional<Lease> tryLease(Connection session, int worker) {
+    return lease(session, worker, ClaimWindow.everything());
+  }
+
+  private Optional<Lease> lease(Connection session, int worker, ClaimWindow window) {
     try {
-      return store.lease(
-          session,
-          handler,
-          ClaimWindow.everything(),
-          new Lease.Holder(worker, Duration.ofHours(1)));
+      return store.lease(session, handler, window, new Lease.Holder(worker, Duration.ofHours(1)));
     } catch (SQLException e) {
       throw new IllegalStateException(e);
     }

@@ -23,6 +23,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -97,8 +98,8 @@ class OrderTest {
     return EventDraft.of(TYPE, "test").withKey(key).withPayload("{\"n\": " + n + "}");
   }
 
-  private void subscribe(String whenDead) throws SQLException {
-    engine.subscribeOrdered("ordered", TYPE, 4, whenDead);
+  private short subscribe(String whenDead) throws SQLException {
+    return engine.subscribeOrdered("ordered", TYPE, 4, whenDead);
   }
 
   /** Events 0, 1, … of each of the keys k0, k1, …, interleaved. */
@@ -554,6 +555,98 @@ class OrderTest {
     assertThat(
             engine.number("select count(*) from cortex.deliveries where lane = 0 and key is null"))
         .isEqualTo(4);
+  }
+
+  /** Whoever has taken a lane may have claimed nothing yet: the lane is what counts. */
+  @Test
+  void interleaving_2d_the_number_of_lanes_does_not_change_while_somebody_works_in_one()
+      throws Exception {
+    short handler = subscribe("hold");
+    emit(10, 2);
+    assertThatThrownBy(() -> engine.run("select cortex.set_lanes('ordered', 9, 'r')"))
+        .hasMessageContaining("handler must be paused and have nothing running")
+        .hasMessageContaining("20 open deliveries: pause it")
+        .hasMessageContaining("was \"ordered\"");
+    try (Connection worker = engine.begin()) {
+      String lane = takeLane(worker, handler);
+      engine.run("select cortex.pause_handler('ordered', 'r')");
+      assertThatThrownBy(() -> engine.run("select cortex.set_lanes('ordered', 9, 'r')"))
+          .hasMessageContaining("somebody works in lane " + lane + ": wait for the end")
+          .hasMessageContaining("was \"ordered\"");
+    }
+    try (Connection emitter = engine.begin()) {
+      emitOne(emitter);
+      assertThatThrownBy(() -> engine.run("select cortex.set_lanes('ordered', 9, 'r')"))
+          .hasMessageContaining("a transaction that has emitted stays open");
+    }
+    try (Connection worker = engine.begin()) {
+      TestEngine.run(
+          worker,
+          "select from cortex.deliveries where event = (select min(event) from cortex.deliveries) for update");
+      assertThatThrownBy(() -> engine.run("select cortex.set_lanes('ordered', 9, 'r')"))
+          .hasMessageContaining("1 of its 20 open deliveries are held or leased");
+      worker.rollback();
+    }
+    assertThat(engine.number("select cortex.set_lanes('ordered', 9, 'r')")).isEqualTo(20);
+  }
+
+  /** Else each of the two waits for the other: for the lane, and for the log. */
+  @Test
+  void who_works_in_a_lane_may_emit_while_the_number_of_lanes_waits_for_it() throws Exception {
+    short handler = subscribe("hold");
+    emit(10, 2);
+    try (Connection worker = engine.begin();
+        Connection operator = engine.session()) {
+      takeLane(worker, handler);
+      engine.run("select cortex.pause_handler('ordered', 'r')");
+      CompletableFuture<String> changed =
+          CompletableFuture.supplyAsync(
+              () -> {
+                try {
+                  return TestEngine.text(operator, "select cortex.set_lanes('ordered', 9, 'r')");
+                } catch (SQLException e) {
+                  throw new IllegalStateException(e);
+                }
+              });
+      engine.awaitBlocked(operator);
+      emitOne(worker);
+      worker.commit();
+      assertThat(changed.get()).isEqualTo("21");
+    }
+  }
+
+  /** A worker that was not restarted would take it for the lane that it remembers. */
+  @Test
+  void a_lane_that_is_used_again_has_a_version_that_it_never_had() throws Exception {
+    short handler = subscribe("hold");
+    String version = "select version from cortex.lanes where lane = 4 and handler_id = " + handler;
+    engine.run("select cortex.pause_handler('ordered', 'r')");
+    long before = engine.number(version);
+    engine.number("select cortex.set_lanes('ordered', 1, 'r')");
+    engine.number("select cortex.set_lanes('ordered', 4, 'r')");
+    assertThat(engine.number(version)).isGreaterThan(before);
+  }
+
+  /** As a worker does that remembers nothing. */
+  private static String takeLane(Connection worker, short handler) throws SQLException {
+    return TestEngine.text(
+        worker,
+        """
+        select t.lane
+          from (select array_agg(l.lane) as lanes, array_agg(0::bigint) as marks,
+                       array_agg('-infinity'::timestamptz) as since
+                  from cortex.lanes l
+                 where l.handler_id = ?) k,
+               cortex.take_lane(?::smallint, k.lanes, k.marks, k.since, k.marks) t
+        """,
+        handler,
+        handler);
+  }
+
+  private static void emitOne(Connection emitter) throws SQLException {
+    TestEngine.run(
+        emitter,
+        "insert into cortex.events (type, source, key) values ('" + TYPE + "', 'test', 'k')");
   }
 
   /** Nothing is claimed in it, and its lanes keep nobody awake. */

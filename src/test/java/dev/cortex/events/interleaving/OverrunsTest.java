@@ -102,35 +102,56 @@ class OverrunsTest {
     }
   }
 
+  /** The slot is cleared from the side, and so may show what has ended. */
   @Test
-  void a_session_that_runs_something_else_by_now_is_not_ended() throws Exception {
+  void a_later_transaction_of_the_session_is_not_ended_for_the_one_that_the_slot_shows()
+      throws Exception {
+    engine.run("update cortex.handlers set time_budget = '1 millisecond' where name = 'busy'");
+    try (Connection session = engine.begin()) {
+      show(session);
+      session.rollback();
+      engine.run("select pg_sleep(0.01)");
+      assertThat(ended()).as("no transaction").isEmpty();
+      text(session, "select pg_sleep(0.01)");
+      assertThat(ended()).as("the next one, which is past that budget too").isEmpty();
+      session.rollback();
+      show(session);
+      engine.run("select pg_sleep(0.01)");
+      assertThat(ended()).as("the one that it shows").containsExactly("busy");
+    }
+  }
+
+  /** The process id was given out again. */
+  @Test
+  void a_session_that_is_younger_than_what_the_slot_shows_is_not_ended() throws Exception {
     engine.run("update cortex.handlers set time_budget = '1 millisecond' where name = 'busy'");
     try (Connection innocent = engine.begin()) {
       show(innocent);
-      innocent.rollback();
-      engine.run("select pg_sleep(0.01)");
-      assertThat(engine.rows("select * from cortex.end_overruns()")).as("no transaction").isEmpty();
-      engine.run("update cortex.slots set started_at = now() - interval '1 day'");
+      engine.run("update cortex.slots set started_at = started_at - interval '1 day'");
       text(innocent, "select pg_sleep(0.01)");
-      assertThat(engine.rows("select * from cortex.end_overruns()"))
-          .as("a session that is younger than the slot")
-          .isEmpty();
+      assertThat(ended()).isEmpty();
       assertThat(text(innocent, "select 'alive'")).isEqualTo("alive");
     }
+  }
+
+  private List<String> ended() throws SQLException {
+    return engine.rows("select * from cortex.end_overruns()");
   }
 
   private short handler(String name) throws SQLException {
     return (short) engine.number("select handler_id from cortex.handlers where name = ?", name);
   }
 
-  /** As a worker shows what a slot of its runs. */
+  /** As a worker shows what a slot of its runs: with the start of the transaction. */
   private void show(Connection transaction) throws SQLException {
+    engine.run("delete from cortex.slots");
     engine.run(
         """
         insert into cortex.slots (worker_id, slot, handler_id, events, started_at, pid)
-        values (4711, 1, ?, '{}', clock_timestamp(), ?)
+        values (4711, 1, ?, '{}', ?::timestamptz, ?)
         """,
         handler("busy"),
+        text(transaction, "select now()::text"),
         transaction.unwrap(PGConnection.class).getBackendPID());
   }
 

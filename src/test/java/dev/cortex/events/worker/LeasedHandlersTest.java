@@ -20,6 +20,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
@@ -396,6 +397,33 @@ class LeasedHandlersTest {
         .isOne();
     EngineEvent.AttemptSettled settled = heard(EngineEvent.AttemptSettled.class);
     assertThat(settled.reason()).isEqualTo("lease_lost");
+  }
+
+  /** It lies at the end of its lease, behind all that was due before. */
+  @Test
+  void what_lost_its_lease_is_run_before_the_end_of_a_queue_that_was_due_earlier()
+      throws Exception {
+    List<String> calls = Collections.synchronizedList(new ArrayList<>());
+    HandlerDefinition second =
+        leased(
+            (event, context) -> {
+              calls.add(event.id());
+              return Outcome.done();
+            });
+    cortex.work(List.of(second)).close();
+    String lost = emit();
+    run(
+        "insert into cortex.events (type, source) select '%s', 'test' from generate_series(1, 1000)"
+            .formatted(type));
+    run(
+        "update cortex.deliveries set leased_by = 4711, leased_at = clock_timestamp(), fence = 7,"
+            + " run_at = clock_timestamp() where event = (select min(event) from cortex.deliveries where %s)"
+                .formatted(mine()));
+    work(second, options().withLeases(1));
+    awaitCount(1001, audit("done"));
+    assertThat(calls).hasSize(1001).contains(lost);
+    assertThat(calls.get(1000)).isNotEqualTo(lost);
+    assertThat(count(audit("crash") + " and reason = 'lease_lost' and worker_id = 4711")).isOne();
   }
 
   @Test
