@@ -28,9 +28,10 @@ public final class DeliveryStore {
 
   /**
    * Takes a place where the handler has a limit, locks due deliveries and returns them with their
-   * events: the claim. What it does, its locks, its index and its plan are described at the
-   * function, in migrations/engine/V7__claim.sql. Always returns a row, whose tid is null when
-   * there is nothing. The claim's limit depends on the place, so the place is taken first.
+   * events: the claim. What it does, its locks, its indexes and its plan are described at the
+   * function, in migrations/engine/V34__claim_in_one_pass.sql. Always returns a row, whose tid is
+   * null when there is nothing. The claim's limit depends on the place, so the place is taken
+   * first.
    */
   private static final String CLAIM =
       """

@@ -132,21 +132,26 @@ class PlansTest {
     assertThat(plans.get(0)).as("by a plan for any parameters").contains("$");
   }
 
-  /** Each event is fetched from the one partition that its delivery names. */
+  /**
+   * By one scan for all their numbers, not delivery by delivery; the types are not looked up at
+   * all.
+   */
   @ParameterizedTest(name = "analysed: {0}")
   @ValueSource(booleans = {false, true})
-  void the_events_of_a_claim_are_fetched_from_one_partition(boolean isAnalysed)
+  void the_events_of_a_claim_are_fetched_in_one_pass_over_one_partition(boolean isAnalysed)
       throws SQLException {
     analyse(isAnalysed);
 
-    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "from unnest(v_tids");
-    assertThat(plans).isNotEmpty().allSatisfy(PlansTest::assertNothingIsReadWhole);
-    assertThat(plans)
-        .allSatisfy(
-            plan -> {
-              assertThat(plan).contains("Subplans Removed: ").contains("Nested Loop");
-              assertThat(scansThatRan(plan, "events_")).hasSize(1);
-            });
+    List<String> plans = plansOf(PlansTest.this::claimAndRollBack, "left join cortex.events e");
+    assertThat(plans).hasSize(1).allSatisfy(PlansTest::assertNothingIsReadWhole);
+    String plan = plans.get(0);
+    assertThat(plan)
+        .contains("Hash Left Join", "Subplans Removed: ", "Index Scan using event_types_aliases")
+        .containsPattern("Index Cond: \\(\\(id = ANY \\(.*received_at >= .*received_at <= ")
+        .doesNotContain("Nested Loop", "loops=" + BATCH, "event_types_pkey");
+    assertThat(scansThatRan(plan, "events_"))
+        .hasSize(1)
+        .allSatisfy(scan -> assertThat(scan).contains("loops=1"));
   }
 
   @ParameterizedTest(name = "analysed: {0}")
