@@ -148,7 +148,7 @@ public final class CortexEvents implements AutoCloseable {
       worker.onClosed(pool::close);
       worker.onClosed(session::close);
       return worker;
-    } catch (SQLException | InterruptedException | RuntimeException e) {
+    } catch (SQLException | InterruptedException | RuntimeException | Error e) {
       pool.close();
       session.close();
       throw e;

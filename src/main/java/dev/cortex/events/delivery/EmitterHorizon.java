@@ -45,6 +45,7 @@ public final class EmitterHorizon {
   @GuardedBy("looking")
   private final Set<String> givenUp = new HashSet<>();
 
+  /** Knows of no number yet: the first look begins. */
   public EmitterHorizon(LaneStore store) {
     this.store = store;
   }

@@ -177,6 +177,7 @@ public record HandlerDefinition(
         name, all, work, retry, maxBatch, timeBudget, requirement, order, maxRunning, maxEmitted);
   }
 
+  /** Tries failed deliveries again by this policy, in place of {@link RetryPolicy#defaults()}. */
   public HandlerDefinition withRetry(RetryPolicy retry) {
     return new HandlerDefinition(
         name,
@@ -191,6 +192,12 @@ public record HandlerDefinition(
         maxEmitted);
   }
 
+  /**
+   * At most so many events in one transaction, 1 to 10,000; 100 unless said for a handler of one
+   * event, 1,000 for a batch handler.
+   *
+   * @throws IllegalArgumentException for any other number
+   */
   public HandlerDefinition withMaxBatch(int maxBatch) {
     return new HandlerDefinition(
         name,
@@ -205,6 +212,12 @@ public record HandlerDefinition(
         maxEmitted);
   }
 
+  /**
+   * At most so long for one transaction, or for one leased delivery, up to a day; 30 seconds and 15
+   * minutes unless said.
+   *
+   * @throws IllegalArgumentException for any other time
+   */
   public HandlerDefinition withTimeBudget(Duration timeBudget) {
     return new HandlerDefinition(
         name,
@@ -219,6 +232,7 @@ public record HandlerDefinition(
         maxEmitted);
   }
 
+  /** A worker starts only where this is met; unless said, everywhere. */
   public HandlerDefinition withRequirement(Requirement requirement) {
     return new HandlerDefinition(
         name,

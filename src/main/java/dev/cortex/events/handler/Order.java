@@ -53,6 +53,12 @@ public record Order(int lanes, Map<String, List<String>> keyPaths, WhenDead when
     return new Order(16, Map.of(), WhenDead.HOLD);
   }
 
+  /**
+   * Over so many lanes, 1 to 1024: so many batches of the handler run at once in the whole cluster.
+   * Counts when the handler is first registered; after that, {@code cortex.set_lanes} changes it.
+   *
+   * @throws IllegalArgumentException for any other number
+   */
   public Order withLanes(int lanes) {
     return new Order(lanes, keyPaths, whenDead);
   }
@@ -67,6 +73,7 @@ public record Order(int lanes, Map<String, List<String>> keyPaths, WhenDead when
     return new Order(lanes, paths, whenDead);
   }
 
+  /** What a dead letter does to the later events of its key. */
   public Order withDead(WhenDead whenDead) {
     return new Order(lanes, keyPaths, whenDead);
   }

@@ -128,6 +128,11 @@ public record RetryPolicy(int maxAttempts, Delays delays, Optional<Duration> max
         20, new Exponential(Duration.ofSeconds(1), Duration.ofHours(1)), Optional.empty());
   }
 
+  /**
+   * A dead letter after so many attempts, 1 to 1000, of which the first one counts.
+   *
+   * @throws IllegalArgumentException for any other number
+   */
   public RetryPolicy withMaxAttempts(int maxAttempts) {
     return new RetryPolicy(maxAttempts, delays, maxAge);
   }

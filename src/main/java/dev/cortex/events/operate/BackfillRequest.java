@@ -23,18 +23,25 @@ public record BackfillRequest(
     return EVERYTHING;
   }
 
+  /** Only events received then or later, by the server's clock. */
   public BackfillRequest withSince(Instant since) {
     return new BackfillRequest(Optional.of(since), until, rate, imported);
   }
 
+  /** Only events received before then, by the server's clock. */
   public BackfillRequest withUntil(Instant until) {
     return new BackfillRequest(since, Optional.of(until), rate, imported);
   }
 
+  /**
+   * At most so many deliveries a second, 1 to 10,000; anything else is refused when the back-fill
+   * is asked for.
+   */
   public BackfillRequest withRate(int rate) {
     return new BackfillRequest(since, until, rate, imported);
   }
 
+  /** Whether also events that an import only recorded; unless said, not those. */
   public BackfillRequest withImported(boolean imported) {
     return new BackfillRequest(since, until, rate, imported);
   }

@@ -34,26 +34,32 @@ public record EventFilter(
     return ALL;
   }
 
+  /** Only of this type, family ({@code security.*}) or all ({@code *}). */
   public EventFilter withType(String type) {
     return new EventFilter(Optional.of(type), source, correlationId, priority, since, until);
   }
 
+  /** Only from this source. */
   public EventFilter withSource(String source) {
     return new EventFilter(type, Optional.of(source), correlationId, priority, since, until);
   }
 
+  /** Only of this correlation. */
   public EventFilter withCorrelationId(String correlationId) {
     return new EventFilter(type, source, Optional.of(correlationId), priority, since, until);
   }
 
+  /** Only of this priority, which says nothing of higher ones. */
   public EventFilter withPriority(Priority priority) {
     return new EventFilter(type, source, correlationId, Optional.of(priority), since, until);
   }
 
+  /** Only what was received then or later, by the server's clock. */
   public EventFilter withSince(Instant since) {
     return new EventFilter(type, source, correlationId, priority, Optional.of(since), until);
   }
 
+  /** Only what was received before then, by the server's clock. */
   public EventFilter withUntil(Instant until) {
     return new EventFilter(type, source, correlationId, priority, since, Optional.of(until));
   }

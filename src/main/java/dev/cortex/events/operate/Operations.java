@@ -236,7 +236,8 @@ public final class Operations {
    * Dead letters of a handler, the oldest first.
    *
    * @param afterPosition the position of the last one known, or 0 for the first page
-   * @param limit 1 to 10,000
+   * @param limit 1 to 10,000; a few more where the last event of the page died in several
+   *     generations
    */
   public List<DeadLetter> deadLetters(String handler, long afterPosition, int limit) {
     return questions.deadLetters(handler, afterPosition, limit);

@@ -124,7 +124,7 @@ final class OperatorQuestions {
                      where d.handler = :handler
                        and d.event > :after
                      order by d.event
-                     limit :limit
+                     fetch first (:limit) rows with ties
                     """)
                 .bind("handler", handler)
                 .bind("after", afterPosition)

@@ -46,26 +46,31 @@ public record ReplayRequest(
         Optional.empty());
   }
 
+  /** Only of this type, family ({@code security.*}) or all ({@code *}). */
   public ReplayRequest withType(String type) {
     return new ReplayRequest(
         eventId, day, Optional.of(type), source, priority, correlationId, handler);
   }
 
+  /** Only from this source. */
   public ReplayRequest withSource(String source) {
     return new ReplayRequest(
         eventId, day, type, Optional.of(source), priority, correlationId, handler);
   }
 
+  /** Only of this priority, which says nothing of higher ones. */
   public ReplayRequest withPriority(Priority priority) {
     return new ReplayRequest(
         eventId, day, type, source, Optional.of(priority), correlationId, handler);
   }
 
+  /** Only of this correlation. */
   public ReplayRequest withCorrelationId(String correlationId) {
     return new ReplayRequest(
         eventId, day, type, source, priority, Optional.of(correlationId), handler);
   }
 
+  /** Only to this handler, of those that subscribe to the events. */
   public ReplayRequest withHandler(String handler) {
     return new ReplayRequest(
         eventId, day, type, source, priority, correlationId, Optional.of(handler));

@@ -165,6 +165,7 @@ final class ImportRun {
   private ImportSummary rehearse(ImportSummary before) throws SQLException {
     if (!isRehearsing) {
       store.beginRehearsal();
+      connection.commit(); // a batch that clashes takes nothing of it back
       isRehearsing = true;
     }
     ImportSummary after = before;

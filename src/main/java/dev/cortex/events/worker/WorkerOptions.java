@@ -39,22 +39,43 @@ public record WorkerOptions(
     return new WorkerOptions(ProcessName.here(), 4, 8, Duration.ofSeconds(30), Optional.empty());
   }
 
+  /**
+   * Called this in the views, 1 to 200 characters. Need not be unique.
+   *
+   * @throws IllegalArgumentException for a blank or a longer one
+   */
   public WorkerOptions withName(String name) {
     return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
+  /**
+   * Runs so many batches at once, 1 to 1000; each takes a connection while it does.
+   *
+   * @throws IllegalArgumentException for any other number
+   */
   public WorkerOptions withSlots(int slots) {
     return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
+  /**
+   * Runs so many leased deliveries at once, 1 to 1000.
+   *
+   * @throws IllegalArgumentException for any other number
+   */
   public WorkerOptions withLeases(int leases) {
     return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
+  /**
+   * Waits so long for what runs when it is closed, 0 to a day, before it gives that back uncharged.
+   *
+   * @throws IllegalArgumentException for any other time
+   */
   public WorkerOptions withGracePeriod(Duration gracePeriod) {
     return new WorkerOptions(name, slots, leases, gracePeriod, spool);
   }
 
+  /** Delivers what waits in this spool, too, over a connection of its own. */
   public WorkerOptions withSpool(Spool spool) {
     return new WorkerOptions(name, slots, leases, gracePeriod, Optional.of(spool));
   }

@@ -226,6 +226,25 @@ class OperatorQuestionsTest {
   }
 
   @Test
+  void a_page_of_dead_letters_ends_with_every_generation_of_its_last_event() throws SQLException {
+    queue.handler("replayed", "replayed.event");
+    queue.emit("replayed.event");
+    queue.emit("replayed.event");
+    queue.kill("replayed");
+    queue.run(
+        """
+        insert into cortex.deliveries (handler_id, lane, priority, run_at, event, event_at, generation, attempt)
+        select d.handler_id, d.lane, d.priority, d.run_at, d.event, d.event_at, 1, d.attempt
+          from cortex.deliveries d
+          join cortex.handlers h using (handler_id)
+         where h.name = 'replayed'
+        """);
+    List<DeadLetter> page = auditor.deadLetters("replayed", 0, 1);
+    assertThat(page).extracting(DeadLetter::generation).containsExactlyInAnyOrder(0, 1);
+    assertThat(auditor.deadLetters("replayed", page.get(1).position(), 1)).hasSize(2);
+  }
+
+  @Test
   void a_trace_is_a_tree_of_causes_with_what_became_of_each() throws SQLException {
     queue.handler("traced", "traced.event");
     String root =
