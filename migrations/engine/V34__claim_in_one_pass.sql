@@ -58,6 +58,7 @@ set jit = off  -- a plan node that is switched off costs enough to have the stat
 as $$
 declare
   v_now         timestamptz := clock_timestamp();
+  v_priorities  cortex.priority[] := enum_range(null::cortex.priority);  -- once: it reads the catalog
   v_left        integer := p_limit;
   v_claimed     integer;
   v_priority    cortex.priority;
@@ -74,7 +75,7 @@ begin
     return;
   end if;
   for i in 1 .. 4 loop
-    v_priority := (enum_range(null::cortex.priority))[i];
+    v_priority := v_priorities[i];
 
     select array_agg(c.tid), array_agg(c.event), array_agg(c.event_at), array_agg(c.run_at),
            array_agg(c.generation), array_agg(c.attempt), min(c.event_at), max(c.event_at), count(*)

@@ -17,19 +17,20 @@ import org.junit.jupiter.api.extension.ExtendWith;
 @ExtendWith(PostgresExtension.class)
 class ClaimedEventsTest {
   /**
-   * Due in another order than they were emitted in: an event whose month is the next, one that is
-   * gone, a replay of the first, and one under an alias.
+   * Due in the opposite order to their emitting: one under an alias, one whose month is the next,
+   * with a replay, and one that is gone.
    */
   private static final String MIXED_EVENTS =
       """
       insert into cortex.event_types (type, alias_of) values ('test.claimed', null), ('test.older', 'test.claimed');
       select cortex.register_handler('claims', 'transactional', 20::smallint, '30 s', array['test.claimed']);
-      insert into cortex.events (type, source, received_at, run_at, payload) values
-        ('test.older', 'this month', now(), now() - interval '1 minute', '{"n": 1}'),
-        ('test.claimed', 'next month', date_trunc('month', now()) + interval '40 days', now() - interval '3 minutes', '{"n": 2}'),
-        ('test.claimed', 'gone', now(), now() - interval '4 minutes', '{"n": 3}');
+      insert into cortex.events (type, source, received_at, payload) values
+        ('test.older', 'this month', now(), '{"n": 1}'),
+        ('test.claimed', 'next month', date_trunc('month', now()) + interval '40 days', '{"n": 2}'),
+        ('test.claimed', 'gone', now(), '{"n": 3}');
+      update cortex.deliveries set run_at = now() - event * interval '1 minute';
       insert into cortex.deliveries (handler_id, priority, run_at, event, event_at, generation)
-      select d.handler_id, d.priority, now() - interval '2 minutes', d.event, d.event_at, 1
+      select d.handler_id, d.priority, d.run_at + interval '30 seconds', d.event, d.event_at, 1
         from cortex.deliveries d
         join cortex.events e on (e.id, e.received_at) = (d.event, d.event_at)
        where e.source = 'next month';
