@@ -65,6 +65,9 @@ create table cortex.backfills (
   position     bigint      not null default 0,
   walk_to      bigint      not null,
   again_to     bigint,
+  looked_to    bigint      not null default 0,
+  ahead        bigint[]    not null default '{}',
+  ahead_at     timestamptz[] not null default '{}',
   reached_at   timestamptz,
   paced_to     timestamptz not null default clock_timestamp(),
   made         bigint      not null default 0,
@@ -85,12 +88,17 @@ comment on column cortex.backfills.fence is 'Transactions below it may not have 
 comment on column cortex.backfills.position is 'The number up to which the pass under way has looked.';
 comment on column cortex.backfills.walk_to is 'The number at which it ends: the highest that was given out, at the request, and again when all older transactions had ended.';
 comment on column cortex.backfills.again_to is 'The number up to which another pass has to look; null: not known before all older transactions have ended.';
+comment on column cortex.backfills.looked_to is 'The number up to which the newest look at the log went; at most the position: the next step looks again.';
+comment on column cortex.backfills.ahead is 'The events that it found to be without a delivery, by number; those up to the position have one by now.';
+comment on column cortex.backfills.ahead_at is 'When each of them was received.';
 comment on column cortex.backfills.reached_at is 'When the event at the position was received.';
 comment on column cortex.backfills.paced_to is 'The moment up to which the rate is used up.';
 comment on column cortex.backfills.made is 'Deliveries made.';
 
--- One step of a back-fill: looks at up to 20,000 events and makes up to p_max_deliveries deliveries, as far as the rate
--- allows. Skipped are events that have a delivery of generation 0 to the handler, or had one that is finished.
+-- One step of a back-fill: makes up to p_max_deliveries deliveries, as far as the rate allows. It looks at 10,000 events of the
+-- log at a time, and remembers which of them need one: the queue of the handler has no index of events, and is read as a
+-- whole for each look, not for each step. What needs one then does so later: nobody else makes deliveries of generation
+-- 0 of events that are committed. Skipped are events that have a delivery of generation 0 to the handler, or had one that is finished.
 --
 -- An unordered delivery has priority low, whatever its event has, and is due from now on: it runs when nothing else of
 -- its handler is due. An ordered one runs in its key by its event's number, and so before what is open of later ones.
@@ -99,7 +107,8 @@ comment on column cortex.backfills.made is 'Deliveries made.';
 --
 -- Locks: the back-fill's row, SKIP LOCKED; the log, shared; lanes of an ordered handler, in their order, each waited for as
 -- cortex.bump_lane does: one that stays busy ends the step before its first event. Indexes: the primary keys of the log's
--- partitions, attempts_event, and of deliveries_due what the handler has: milliseconds per 100,000 open deliveries.
+-- partitions, attempts_event, and for a look of deliveries_due what the handler has: milliseconds per 100,000 open
+-- deliveries.
 create function cortex.step_backfill(p_backfill_id integer, p_max_deliveries integer, out made integer, out has_more boolean)
 language plpgsql set search_path = cortex, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -113,8 +122,9 @@ declare
   v_cut     integer;
   v_lane    smallint;
   v_busy    smallint[] := '{}';
-  v_look    integer;
+  v_look    constant integer := 10000;
   v_looked  integer;
+  v_picked  integer;
   v_last    bigint;
   v_last_at timestamptz;
   v_events  bigint[];
@@ -134,7 +144,7 @@ begin
     v_row.fence := pg_snapshot_xmax(pg_current_snapshot());
   end if;
   if v_row.again_to is null and cortex.have_older_ended(v_row.fence) then
-    v_row.again_to := v_row.position;
+    v_row.again_to := greatest(v_row.position, v_row.looked_to);
     if v_row.until = 'infinity' then
       select l.last_id into v_row.walk_to from cortex.log_horizon() l;
     end if;
@@ -145,6 +155,7 @@ begin
       v_row.position := 0;
       v_row.walk_to := v_row.again_to;
       v_row.again_to := 0;
+      v_row.looked_to := 0;
     elsif v_row.again_to = 0 then
       v_row.ended_at := clock_timestamp();
     end if;
@@ -162,8 +173,10 @@ begin
     -- As an emitter's lock: who changes the order of a handler excludes both, before the routes are read.
     lock table only cortex.events in row exclusive mode;
 
-    -- Few events for few deliveries; many where none of the few wants one.
-    foreach v_look in array array[least(10000, greatest(1000, 10 * v_allowed)), 10000] loop
+    if v_row.looked_to > v_row.position and coalesce(v_row.ahead[cardinality(v_row.ahead)], 0) <= v_row.position then
+      v_row.position := least(v_row.looked_to, v_row.walk_to);
+    end if;
+    if v_row.looked_to <= v_row.position and v_row.position < v_row.walk_to then
       -- Whole partitions, so that the limit bounds what is looked at and not only what is found.
       with looked as materialized (
         select e.id, e.received_at, e.type, e.run_at, e.log_only, e.key, e.payload
@@ -206,24 +219,50 @@ begin
                     and a.outcome in ('done', 'dead', 'cancel', 'expire')
                   limit 1) f on true
          where f.is_final is null
-           and not exists (select from queued q where q.event = w.id)
-         order by w.id
-         limit v_allowed)
+           and not exists (select from queued q where q.event = w.id))
       select (select count(*) from looked), (select max(l.id) from looked l), (select max(l.received_at) from looked l),
-             coalesce(array_agg(m.id order by m.id), '{}'), array_agg(m.received_at order by m.id),
-             array_agg(m.run_at order by m.id), array_agg(m.key order by m.id),
-             array_agg(case
-                         when m.held then -1
-                         when m.key is not null then cortex.lane_of(m.key, m.lanes::smallint)
-                         else 0
-                       end::smallint order by m.id)
-        into v_looked, v_last, v_last_at, v_events, v_ats, v_run_ats, v_keys, v_lanes
+             coalesce(array_agg(m.id order by m.id), '{}'), coalesce(array_agg(m.received_at order by m.id), '{}')
+        into v_looked, v_last, v_last_at, v_row.ahead, v_row.ahead_at
         from missing m;
+      if v_looked = v_look then
+        v_row.looked_to := v_last;
+      else
+        v_row.looked_to := v_row.walk_to;
+      end if;
+      v_row.reached_at := coalesce(v_last_at, v_row.reached_at);
+      update cortex.backfills b
+         set (looked_to, ahead, ahead_at) = (v_row.looked_to, v_row.ahead, v_row.ahead_at)
+       where b.backfill_id = p_backfill_id;
+    end if;
 
-      exit when v_events <> '{}' or v_looked < v_look;
-      v_row.position := v_last;
-      v_row.reached_at := v_last_at;
-    end loop;
+    -- What became of the routes or the log since the look counts.
+    with picked as materialized (
+      select a.event, a.event_at
+        from unnest(v_row.ahead, v_row.ahead_at) a(event, event_at)
+       where a.event > v_row.position and a.event <= v_row.walk_to
+       order by a.event
+       limit v_allowed),
+    wanted as (
+      select e.id, e.received_at, e.run_at, r.lanes, coalesce(r.held, false) as held,
+             case when r.lanes > 0 then coalesce(e.payload #>> r.key_path, e.key) end as key
+        from picked p
+       cross join lateral (
+               select x.* from cortex.events x where x.id = p.event and x.received_at = p.event_at limit 1) e
+        left join cortex.routes r on r.type = e.type and r.handler_id = v_row.handler_id
+       where r.type is not null
+          or not exists (select from cortex.event_types t where t.type = e.type)
+             and exists (select from cortex.subscriptions s
+                          where s.handler_id = v_row.handler_id and cortex.type_matches(e.type, s.pattern)))
+    select (select count(*) from picked), (select max(p.event) from picked p), (select max(p.event_at) from picked p),
+           coalesce(array_agg(w.id order by w.id), '{}'), array_agg(w.received_at order by w.id),
+           array_agg(w.run_at order by w.id), array_agg(w.key order by w.id),
+           array_agg(case
+                       when w.held then -1
+                       when w.key is not null then cortex.lane_of(w.key, w.lanes)
+                       else 0
+                     end::smallint order by w.id)
+      into v_picked, v_last, v_last_at, v_events, v_ats, v_run_ats, v_keys, v_lanes
+      from wanted w;
 
     v_cut := cardinality(v_events);
     for v_lane in select distinct l from unnest(v_lanes) l where l > 0 order by l loop
@@ -247,15 +286,14 @@ begin
 
     if v_cut < cardinality(v_events) then
       v_row.position := v_events[v_cut + 1] - 1;
-    elsif v_cut = v_allowed then
-      v_row.position := v_events[v_cut];
-      v_row.reached_at := v_ats[v_cut];
-    elsif v_looked = v_look then
+    elsif v_picked = v_allowed then
       v_row.position := v_last;
       v_row.reached_at := v_last_at;
     else
-      v_row.position := v_row.walk_to;
-      v_row.reached_at := least(v_row.until, v_now);
+      v_row.position := least(v_row.looked_to, v_row.walk_to);
+      if v_row.position = v_row.walk_to then
+        v_row.reached_at := least(v_row.until, v_now);
+      end if;
     end if;
     v_row.made := v_row.made + made;
     v_row.paced_to := v_row.paced_to + made * interval '1 second' / v_row.rate;
@@ -266,12 +304,12 @@ begin
 
   has_more := v_row.ended_at is null and (v_row.position < v_row.walk_to or v_row.again_to is not null);
   update cortex.backfills b
-     set (fence, position, walk_to, again_to, reached_at, paced_to, made, ended_at)
-         = (v_row.fence, v_row.position, v_row.walk_to, v_row.again_to, v_row.reached_at, v_row.paced_to, v_row.made,
-            v_row.ended_at)
+     set (fence, position, walk_to, again_to, looked_to, reached_at, paced_to, made, ended_at)
+         = (v_row.fence, v_row.position, v_row.walk_to, v_row.again_to, v_row.looked_to, v_row.reached_at, v_row.paced_to,
+            v_row.made, v_row.ended_at)
    where b.backfill_id = p_backfill_id
-     and (b.fence, b.position, b.walk_to, b.again_to, b.ended_at)
-         is distinct from (v_row.fence, v_row.position, v_row.walk_to, v_row.again_to, v_row.ended_at);
+     and (b.fence, b.position, b.walk_to, b.again_to, b.looked_to, b.ended_at)
+         is distinct from (v_row.fence, v_row.position, v_row.walk_to, v_row.again_to, v_row.looked_to, v_row.ended_at);
 end
 $$;
 

@@ -22,6 +22,8 @@ alter table cortex.handlers
   add constraint declared_running_is_positive check (declared_running > 0);
 
 update cortex.handlers set declared_running = max_running where max_running is not null;
+insert into cortex.handler_places (handler_id, place)
+select h.handler_id, n from cortex.handlers h cross join generate_series(1, h.max_running) n;
 
 comment on column cortex.handlers.max_running is 'Batches, or leases, that may run at once in the whole cluster; null: no limit.';
 comment on column cortex.handlers.declared_running is 'What the code of the last worker that started with it declares; null: no limit.';
@@ -75,11 +77,7 @@ begin
      set declared_running = p_max_running
    where h.handler_id = p_handler
      and h.declared_running is distinct from p_max_running;
-  if exists (select from cortex.handlers h
-              where h.handler_id = p_handler
-                and not h.limit_is_ordered
-                and h.max_running is distinct from p_max_running)
-  then
+  if exists (select from cortex.handlers h where h.handler_id = p_handler and not h.limit_is_ordered) then
     perform cortex.apply_limit(p_handler, p_max_running);
   end if;
 end

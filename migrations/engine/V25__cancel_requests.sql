@@ -14,6 +14,36 @@ create table cortex.cancel_requests (
 
 comment on table cortex.cancel_requests is 'Deliveries to cancel that a transaction held when an operator asked for it. Empty but for seconds.';
 
+-- Has the key of a delivery that has just ended from the side go on: looked at again at once, or let go when nothing of it
+-- is open. The caller has raised the version of its lane, and so holds that.
+-- Volatile, and so with a snapshot of its own: the caller's may be from before it had the lane.
+create function cortex.unblock(p_handler smallint, p_lane smallint, p_key text) returns void
+language plpgsql strict cost 10000 set search_path = cortex, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+begin
+  if p_lane = 0 then
+    return;  -- it had left its key before
+  end if;
+  delete from cortex.blocked_keys b
+   where b.handler_id = p_handler
+     and md5(b.key) = md5(p_key)
+     and not exists (
+           select from cortex.deliveries d
+            where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(p_key) and d.key = p_key
+              and d.lane <> 0);
+  if not found then
+    update cortex.blocked_keys b
+       set blocked_until = least(b.blocked_until, clock_timestamp())
+     where b.handler_id = p_handler
+       and md5(b.key) = md5(p_key);
+  end if;
+end
+$$;
+
+revoke all on function cortex.unblock from public;
+
 -- Cancels what is free by now of the deliveries that are to be, and returns the others, which somebody runs: the worker
 -- that does tells the handler, and cancels the delivery itself at the end of that run. What finished first is forgotten.
 -- Called by every worker, twice a second. Locks: the requests and their deliveries, SKIP LOCKED.
@@ -35,12 +65,8 @@ begin
       with gone as (
         delete from cortex.deliveries d
          where d.ctid = v_tid
-           and cortex.bump_lane(d.handler_id, d.lane)
-        returning d.event, d.event_at, d.handler_id, d.generation, d.key),
-      unblocked as (
-        delete from cortex.blocked_keys b
-         using gone
-         where (b.handler_id, b.key, b.event) = (gone.handler_id, gone.key, gone.event))
+           and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
+        returning d.event, d.event_at, d.handler_id, d.generation, d.key, cortex.unblock(d.handler_id, d.lane, d.key))
       insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
       select g.event, g.event_at, clock_timestamp(), 'cancel', g.handler_id, g.generation, 0, 'cancelled', v_request.reason from gone g;
       if found then
@@ -96,12 +122,8 @@ begin
     delete from cortex.deliveries d
      using free
      where d.ctid = free.tid
-       and cortex.bump_lane(d.handler_id, d.lane)
-    returning d.event, d.event_at, d.handler_id, d.generation, d.key),
-  unblocked as (
-    delete from cortex.blocked_keys b
-     using gone
-     where (b.handler_id, b.key, b.event) = (gone.handler_id, gone.key, gone.event)),
+       and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
+    returning d.event, d.event_at, d.handler_id, d.generation, d.key, cortex.unblock(d.handler_id, d.lane, d.key)),
   audited as (
     insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
     select g.event, g.event_at, clock_timestamp(), 'cancel', g.handler_id, g.generation, 0, 'cancelled', cancel.reason from gone g

@@ -104,12 +104,8 @@ begin
     delete from cortex.deliveries d
      using free
      where d.ctid = free.tid
-       and cortex.bump_lane(d.handler_id, d.lane)
-    returning d.event, d.event_at, d.handler_id, d.generation, d.attempt, d.key),
-  unblocked as (
-    delete from cortex.blocked_keys b
-     using gone
-     where (b.handler_id, b.key, b.event) = (gone.handler_id, gone.key, gone.event)),
+       and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
+    returning d.event, d.event_at, d.handler_id, d.generation, d.attempt, d.key, cortex.unblock(d.handler_id, d.lane, d.key)),
   audited as (
     insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
     select g.event, g.event_at, clock_timestamp(), 'expire', g.handler_id, g.generation, 0, 'retention',

@@ -123,6 +123,12 @@ broken (invariant, sample) as (
    group by d.handler_id, d.key
   having min(d.lane) <> max(d.lane)
   union all
+  select 'I18 a delivery is parked and its key is not blocked', d.handler_id || ' ' || d.event
+    from cortex.deliveries d
+   where d.parked
+     and not exists (select from cortex.blocked_keys b
+                      where b.handler_id = d.handler_id and b.lane = d.lane and md5(b.key) = md5(d.key) and b.event <= d.event)
+  union all
   select 'I19 an event was handled before its time', a.handler_id || ' ' || a.event
     from cortex.attempts a
     join cortex.events e on e.id = a.event and e.received_at = a.event_at

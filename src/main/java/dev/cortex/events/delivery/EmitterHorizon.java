@@ -85,9 +85,10 @@ public final class EmitterHorizon {
         if (now - earlier.takenAt() < PATIENCE.toNanos()) {
           return;
         }
-        givenUp.addAll(open);
-        givenUp.retainAll(earlier.emitters());
-        open.removeAll(givenUp);
+        Set<String> late = new HashSet<>(open);
+        late.retainAll(earlier.emitters());
+        givenUp.addAll(late);
+        open.removeAll(late);
       }
       floor = earlier.lastId() + 1;
       earlier = new Look(lastId, open, now);

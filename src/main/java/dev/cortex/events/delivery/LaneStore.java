@@ -43,6 +43,8 @@ public final class LaneStore {
         from cortex.claim_in_lane(?::smallint, ?::smallint, ?, ?, ?::text::timestamptz, ?, ?)
       """;
 
+  private static final String PARK = "select cortex.park(?::smallint, ?::smallint, ?, ?)";
+
   private static final String RECLAIM =
       """
       select tid::text, now()
@@ -138,6 +140,25 @@ public final class LaneStore {
       try (ResultSet rows = statement.executeQuery()) {
         return toClaim(rows, handlerId, turn);
       }
+    }
+  }
+
+  /**
+   * Parks what a claim that found nothing to run has passed and the next one would pass again: out
+   * of the way of the looks and scans of its lane.
+   */
+  public void parkPassed(
+      Connection transaction, short handlerId, LaneTurn turn, LaneClaim claim)
+      throws SQLException {
+    if (turn.parkFrom() >= claim.scannedTo()) {
+      return;
+    }
+    try (PreparedStatement statement = transaction.prepareStatement(PARK)) {
+      statement.setShort(1, handlerId);
+      statement.setShort(2, turn.lane());
+      statement.setLong(3, turn.parkFrom());
+      statement.setLong(4, claim.scannedTo());
+      statement.execute();
     }
   }
 

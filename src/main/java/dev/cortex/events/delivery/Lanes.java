@@ -18,7 +18,8 @@ import java.util.concurrent.locks.ReentrantLock;
  *   <li>An event that is committed late. The mark never passes the {@link EmitterHorizon} of its
  *       scan, so that the next scan sees those, and sees them in their order.
  *   <li>One whose emitter stayed open for longer than the horizon waits. A sweep, from the
- *       beginning, finds it: every 30 s, or 500 times its own cost.
+ *       beginning, finds it: every 30 s, or 500 times its own cost. It goes up to the mark in steps,
+ *       between which the lane is worked from the mark on.
  * </ul>
  *
  * <p>Thread-safe: the slots of a process share it.
@@ -28,10 +29,15 @@ public final class Lanes {
   private static final long UNKNOWN_VERSION = -1;
   private static final Duration SWEEP_INTERVAL = Duration.ofSeconds(30);
   private static final int SWEEP_COST_FACTOR = 500;
+  private static final int SWEEP_STEP_COST_FACTOR = 5;
 
   private static final class Lane {
     final short number;
     long mark;
+
+    /** Where the next step of a sweep begins. */
+    long sweptTo;
+
     String since = BEGINNING;
     long version = UNKNOWN_VERSION;
     long nextSweep = System.nanoTime() + SWEEP_INTERVAL.toNanos();
@@ -43,8 +49,13 @@ public final class Lanes {
 
     LaneProbe.Memory memory(long now) {
       return now - nextSweep >= 0
-          ? new LaneProbe.Memory(number, 0, BEGINNING, version, true)
+          ? new LaneProbe.Memory(number, sweptTo, BEGINNING, version, true)
           : new LaneProbe.Memory(number, mark, since, version, false);
+    }
+
+    void swept(Duration cost, long now) {
+      sweptTo = 0;
+      nextSweep = now + Math.max(SWEEP_INTERVAL.toNanos(), cost.toNanos() * SWEEP_COST_FACTOR);
     }
   }
 
@@ -125,7 +136,7 @@ public final class Lanes {
     try {
       for (LaneProbe.Memory memory : probe.lanes()) {
         if (memory.isSweep()) {
-          lanes.get(memory.lane() - 1).nextSweep = nextSweep(cost, now);
+          lanes.get(memory.lane() - 1).swept(cost, now);
         }
       }
     } finally {
@@ -138,11 +149,18 @@ public final class Lanes {
     lock.lock();
     try {
       Lane lane = lane(turn);
-      lane.mark = Math.min(claim.scannedTo(), turn.floor());
       lane.since = claim.lookedAt();
       lane.version = turn.version();
-      if (turn.from() == 0) {
-        lane.nextSweep = nextSweep(cost, now);
+      boolean isBelowMark = turn.isSweep() && claim.scannedTo() < lane.mark;
+      boolean foundNothing = claim.deliveries().isEmpty() && claim.scannedTo() == turn.from();
+      if (!isBelowMark) {
+        lane.mark = Math.min(claim.scannedTo(), turn.floor());
+      }
+      if (isBelowMark && !foundNothing) {
+        lane.sweptTo = claim.scannedTo();
+        lane.nextSweep = now + cost.toNanos() * SWEEP_STEP_COST_FACTOR;
+      } else if (turn.isSweep() || turn.from() == 0) {
+        lane.swept(cost, now);
       }
     } finally {
       lock.unlock();
@@ -152,9 +170,5 @@ public final class Lanes {
   @GuardedBy("lock")
   private Lane lane(LaneTurn turn) {
     return lanes.get(turn.lane() - 1);
-  }
-
-  private static long nextSweep(Duration cost, long now) {
-    return now + Math.max(SWEEP_INTERVAL.toNanos(), cost.toNanos() * SWEEP_COST_FACTOR);
   }
 }

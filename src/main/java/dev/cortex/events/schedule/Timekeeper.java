@@ -9,14 +9,18 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Savepoint;
+import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
@@ -39,6 +43,8 @@ import org.slf4j.LoggerFactory;
  *   <li>A schedule whose expression or zone cannot be read does not fire, and stops no other; it is
  *       told of once per process, and {@link Schedules#list} shows why.
  *   <li>A tick whose event the database refuses is told of and dropped; the next one is tried.
+ *   <li>A tick whose dedupe key somebody else holds waits for them, and no other schedule does: it
+ *       is left after a moment, and tried again after those that are due besides.
  * </ul>
  *
  * <p>Thread-safe, but for the connections.
@@ -58,7 +64,7 @@ public final class Timekeeper {
   /**
    * Locks the schedules that are due or whose next tick is not known, and reads the clock.
    *
-   * <p>Parameter: how many at most. Locks: FOR UPDATE on the schedules, SKIP LOCKED, since a locked
+   * <p>Parameters: names to take last, in this order; how many at most. Locks: FOR UPDATE on the schedules, SKIP LOCKED, since a locked
    * one is being fired.
    */
   private static final String CLAIM =
@@ -67,10 +73,13 @@ public final class Timekeeper {
         from cortex.schedules s
        where s.enabled
          and (s.next_fire_at is null or s.next_fire_at <= clock_timestamp())
-       order by s.name
+       order by array_position(?, s.name) nulls first, s.name
        limit ?
          for update skip locked
       """;
+
+  /** How long to wait for a dedupe key. Emitters hold theirs for as long as they stay open. */
+  private static final String PATIENCE = "set local lock_timeout = '200ms'";
 
   /**
    * Emits the event of a tick and records the fire; nothing when the tick was fired before, as
@@ -114,6 +123,9 @@ public final class Timekeeper {
 
   /** The schedules that cannot fire, with what was said of them, so that it is said once. */
   private final Map<String, String> toldProblems = new ConcurrentHashMap<>();
+
+  /** The schedules whose next tick waits for who holds its dedupe key, the one tried last last. */
+  private final Set<String> waiting = Collections.synchronizedSet(new LinkedHashSet<>());
 
   /** A timekeeper that has told of no problem yet; a process needs one. */
   public Timekeeper() {}
@@ -167,21 +179,58 @@ public final class Timekeeper {
     }
     List<String> broken = new ArrayList<>();
     List<Fire> fires = new ArrayList<>();
-    for (Due due : claim(connection, broken)) {
-      List<Instant> ticks = due.ticks();
-      for (Instant tick : ticks) {
-        fireOrDrop(connection, due, tick).ifPresent(fires::add);
+    List<Due> claimed = claim(connection, broken);
+    if (!claimed.isEmpty()) {
+      try (Statement statement = connection.createStatement()) {
+        statement.execute(PATIENCE);
       }
-      setNext(connection, due, due.nextAfter(ticks));
+    }
+    for (Due due : claimed) {
+      if (!fireTicks(connection, due, fires)) {
+        break; // The caller commits, so that nobody waits for what has been fired.
+      }
     }
     return new Firing(fires, untilNext(connection, broken));
+  }
+
+  /** False when a tick has to wait: that and the later ones are due as before. */
+  private boolean fireTicks(Connection connection, Due due, List<Fire> fires) throws SQLException {
+    List<Instant> ticks = due.ticks();
+    for (Instant tick : ticks) {
+      try {
+        fireOrDrop(connection, due, tick).ifPresent(fires::add);
+      } catch (SQLException e) {
+        if (DatabaseFault.of(e).orElse(DatabaseFault.OTHER) != DatabaseFault.CONTENTION) {
+          throw e;
+        }
+        if (tick.isAfter(ticks.get(0))) {
+          setNext(connection, due, Optional.of(tick));
+        }
+        putOff(due, tick);
+        return false;
+      }
+    }
+    waiting.remove(due.name());
+    setNext(connection, due, due.nextAfter(ticks));
+    return true;
+  }
+
+  private void putOff(Due due, Instant tick) {
+    if (!waiting.remove(due.name())) {
+      LOG.warn(
+          "the tick of schedule {} at {} waits for who else emits with its dedupe key",
+          due.name(),
+          tick);
+    }
+    waiting.add(due.name());
   }
 
   /** The readable schedules that are due; the names of the others are added to the broken ones. */
   private List<Due> claim(Connection connection, List<String> broken) throws SQLException {
     List<Due> due = new ArrayList<>();
     try (PreparedStatement statement = connection.prepareStatement(CLAIM)) {
-      statement.setInt(1, MAX_SCHEDULES);
+      statement.setArray(1, connection.createArrayOf("text", waiting.toArray()));
+      statement.setInt(2, MAX_SCHEDULES);
       try (ResultSet row = statement.executeQuery()) {
         while (row.next()) {
           String name = row.getString("name");
@@ -218,7 +267,11 @@ public final class Timekeeper {
     }
   }
 
-  /** Fires a tick; empty when it was fired before, or when the database refused its event. */
+  /**
+   * Fires a tick; empty when it was fired before, or when the database refused its event.
+   *
+   * @throws SQLException otherwise; what was done before the tick stands
+   */
   private static Optional<Fire> fireOrDrop(Connection connection, Due due, Instant tick)
       throws SQLException {
     Savepoint before = connection.setSavepoint();
@@ -227,10 +280,14 @@ public final class Timekeeper {
       connection.releaseSavepoint(before);
       return fire;
     } catch (SQLException e) {
-      if (DatabaseFault.of(e).orElse(DatabaseFault.OTHER) != DatabaseFault.REJECTED) {
+      DatabaseFault fault = DatabaseFault.of(e).orElse(DatabaseFault.OTHER);
+      if (fault == DatabaseFault.CONTENTION || fault == DatabaseFault.REJECTED) {
+        connection.rollback(before);
+        connection.releaseSavepoint(before);
+      }
+      if (fault != DatabaseFault.REJECTED) {
         throw e;
       }
-      connection.rollback(before);
       LOG.error(
           "the tick of schedule {} at {} is dropped: its event was refused", due.name(), tick, e);
       return Optional.empty();

@@ -79,14 +79,11 @@ final class LaneRunner {
     Duration cost = since(start);
     // The other lanes may be as full as this one.
     onClaim.accept(claim.deliveries().isEmpty() ? Found.SOME : Found.FULL);
-    boolean isCommitted;
     if (claim.deliveries().isEmpty()) {
+      store.parkPassed(connection, queue.handlerId(), turn, claim);
       connection.commit();
-      isCommitted = true;
-    } else {
-      isCommitted = batches.handle(session, queue, slot, claim.deliveries());
-    }
-    if (isCommitted) {
+      lanes.committed(turn, claim, since(start), System.nanoTime());
+    } else if (batches.handle(session, queue, slot, claim.deliveries())) {
       lanes.committed(turn, claim, cost, System.nanoTime());
     }
   }

@@ -53,4 +53,17 @@ class EmitterHorizonTest {
     seen(60, "open");
     assertThat(horizon.floor()).isEqualTo(61);
   }
+
+  @Test
+  void an_emitter_stays_given_up_when_another_one_is_given_up_after_it() {
+    seen(17);
+    seen(20, "first");
+    now += EmitterHorizon.PATIENCE.toNanos();
+    seen(40, "first", "second");
+    now += EmitterHorizon.PATIENCE.toNanos();
+    seen(60, "first", "second");
+    assertThat(horizon.floor()).isEqualTo(61);
+    seen(80, "first", "second");
+    assertThat(horizon.floor()).isEqualTo(81);
+  }
 }

@@ -263,6 +263,60 @@ class PlansTest {
     }
   }
 
+  /** It has no index of events: only a look at 10,000 more events of the log reads it. */
+  @Test
+  void a_step_of_a_backfill_does_not_read_the_queue() throws SQLException {
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      statement.execute("insert into cortex.event_types (type) values ('test.recorded')");
+      statement.execute(
+          "insert into cortex.events (type, source) select 'test.recorded', 'test' from generate_series(1, 500)");
+      statement.execute(
+          "select cortex.register_handler('late', 'transactional', 20::smallint, '30 s', array['test.recorded'])");
+      statement.execute("select cortex.backfill('late', 'a test', rate => 10000)");
+      int first = 0;
+      while (first == 0) {
+        first = stepBackfill(connection);
+      }
+      assertThat(first).isEqualTo(20);
+
+      List<String> plans =
+          plansOf(recorded -> assertThat(stepBackfill(recorded)).isEqualTo(20), "cortex.deliveries");
+
+      assertThat(plans)
+          .hasSize(1)
+          .allSatisfy(plan -> assertThat(plan).contains("Insert on deliveries"));
+      int made = first;
+      while (made < 500) {
+        made += stepBackfill(connection);
+      }
+      assertThat(
+              number(
+                  connection,
+                  "select count(distinct event) from cortex.deliveries d join cortex.handlers h using (handler_id) where h.name = 'late'"))
+          .isEqualTo(500);
+    }
+  }
+
+  /** One that makes twenty deliveries at most, as if its rate had not been used up. */
+  private static int stepBackfill(Connection connection) throws SQLException {
+    try (Statement statement = connection.createStatement()) {
+      statement.execute("update cortex.backfills set paced_to = '-infinity'");
+    }
+    return (int)
+        number(
+            connection,
+            "select coalesce(sum(made), 0) from cortex.step_backfills(20, only_handler => 'late')");
+  }
+
+  private static long number(Connection connection, String sql) throws SQLException {
+    try (Statement statement = connection.createStatement();
+        ResultSet row = statement.executeQuery(sql)) {
+      row.next();
+      return row.getLong(1);
+    }
+  }
+
   /** One look at what is new and one INSERT, whatever it holds that is in order. */
   @Test
   void an_ordinary_event_costs_its_emitter_two_statements() throws SQLException {

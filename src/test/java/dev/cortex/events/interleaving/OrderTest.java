@@ -393,6 +393,59 @@ class OrderTest {
     assertThat(engine.number("select count(*) from cortex.attempts")).isEqualTo(51);
   }
 
+  /**
+   * What waits behind a dead letter is parked where no mark can pass it, an emitter being open.
+   * Whatever an operator does to the dead letter, the rest of the key is handled in its order, and
+   * what comes after it.
+   */
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(strings = {"redrive", "retry", "cancel", "release", "set_lanes", "hold"})
+  void interleaving_2_what_is_parked_goes_on_in_its_order(String verb) throws Exception {
+    engine.subscribeOrdered("ordered", TYPE, 1, "hold");
+    AtomicBoolean isBroken = new AtomicBoolean(true);
+    HandlerDefinition definition =
+        ordered(
+            (event, context) ->
+                isBroken.get() && event.key().orElse("").equals("k1")
+                    ? deadAtThree(event, context)
+                    : handled(event, context));
+    try (CortexEvents cortex = engine.connect();
+        Connection open = engine.begin()) {
+      engine.emit(open, draft("k0", 0));
+      emit(2, 1000);
+      Worker worker = cortex.work(List.of(definition));
+      engine.awaitNumber(1003, HANDLED);
+      assertThat(worker.awaitDrained(TestEngine.PATIENCE)).isTrue();
+      assertThat(engine.number("select count(*) from cortex.deliveries where parked"))
+          .isGreaterThan(900);
+      open.rollback();
+      isBroken.set(false);
+      String head = engine.text("select event_id from cortex.blocked");
+      switch (verb) {
+        case "redrive" -> engine.run("select cortex.redrive('ordered', 'r')");
+        case "retry" -> engine.run("select cortex.retry(?, 'ordered', 'r')", head);
+        case "cancel" -> engine.run("select cortex.cancel(?, 'r')", head);
+        case "release" -> engine.run("select cortex.release_key('ordered', 'k1', 'r')");
+        case "set_lanes" -> {
+          engine.run("select cortex.pause_handler('ordered', 'r')");
+          assertThat(engine.number("select cortex.set_lanes('ordered', 1, 'r')")).isEqualTo(997);
+          engine.run("select cortex.resume_handler('ordered', 'r')");
+          engine.run("select cortex.redrive('ordered', 'r')");
+        }
+        default -> {
+          engine.run("select cortex.pause_type(?, 'r')", TYPE);
+          engine.awaitNumber(996, "select count(*) from cortex.deliveries where lane = -1");
+          engine.run("select cortex.redrive('ordered', 'r')");
+          engine.run("select cortex.resume_type(?, 'r')", TYPE);
+        }
+      }
+      engine.emit(draft("k1", 1000));
+      engine.awaitNumber(verb.equals("cancel") || verb.equals("release") ? 2000 : 2001, HANDLED);
+    }
+    assertThat(engine.number(VIOLATIONS)).isZero();
+    assertThat(engine.number("select count(*) from cortex.deliveries where parked")).isZero();
+  }
+
   /** A delayed event, a snoozed one, and one of another priority keep their places in their key. */
   @Test
   void interleaving_2_neither_time_nor_priority_changes_the_order_of_a_key() throws Exception {

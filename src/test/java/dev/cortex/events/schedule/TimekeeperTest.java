@@ -220,6 +220,33 @@ class TimekeeperTest {
     assertThat(fireDue().fires()).isEmpty();
   }
 
+  /** Somebody emits with the key of one schedule, and stays open. */
+  @Test
+  void a_tick_whose_dedupe_key_is_held_waits_and_stops_no_other() throws Exception {
+    register(
+        ScheduleDefinition.of("a-stuck", YEARLY, "clock.ticked").withDedupeKey("nightly-held"));
+    register(ScheduleDefinition.of("b-fine", YEARLY, "clock.ticked"));
+    register(ScheduleDefinition.of("c-fine", YEARLY, "clock.ticked"));
+    fireDue();
+    List<Fire> fires = new ArrayList<>();
+    try (Connection open = database.connection()) {
+      open.setAutoCommit(false);
+      run(open, "select cortex.emit('clock.ticked', 'test', dedupe_key => 'nightly-held')");
+      makeDue("a-stuck");
+      makeDue("b-fine");
+      fires.addAll(fireDue().fires());
+      fires.addAll(fireDue().fires());
+      makeDue("c-fine");
+      fires.addAll(fireDue().fires());
+      assertThat(fires).extracting(Fire::schedule).containsExactly("b-fine", "c-fine");
+      assertThat(schedule("a-stuck").nextTick().orElseThrow()).isBefore(Instant.now());
+      open.rollback();
+    }
+
+    assertThat(fireDue().fires()).extracting(Fire::schedule).containsExactly("a-stuck");
+    assertThat(schedule("a-stuck").nextTick().orElseThrow()).isAfter(Instant.now());
+  }
+
   @Test
   void a_schedule_enabled_again_does_not_fire_for_the_time_when_it_was_not() throws Exception {
     register(ScheduleDefinition.of("pausing", YEARLY, "clock.ticked"));
@@ -356,6 +383,7 @@ class TimekeeperTest {
 
   private Connection worker() throws SQLException {
     Connection connection = database.address("cortex_worker").dataSource().getConnection();
+    run(connection, "set statement_timeout = '30s'");
     connection.setAutoCommit(false);
     return connection;
   }
