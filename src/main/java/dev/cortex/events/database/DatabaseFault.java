@@ -57,12 +57,20 @@ public enum DatabaseFault {
    * the database has no part in the error.
    */
   public static Optional<DatabaseFault> of(Throwable error) {
-    Optional<DatabaseFault> found = Optional.empty();
+    return find(error).map(DatabaseFault::ofOne);
+  }
+
+  /**
+   * The first {@link SQLException} with a meaning in the chain of causes, else the last one
+   * without; empty when there is none.
+   */
+  public static Optional<SQLException> find(Throwable error) {
+    Optional<SQLException> found = Optional.empty();
     @Nullable Throwable cause = error;
     for (int i = 0; cause != null && i < MAX_CAUSES; i++, cause = cause.getCause()) {
-      if (cause instanceof SQLException) {
-        found = Optional.of(of((SQLException) cause));
-        if (found.get() != OTHER) {
+      if (cause instanceof SQLException sqlException) {
+        found = Optional.of(sqlException);
+        if (ofOne(sqlException) != OTHER) {
           return found;
         }
       }
@@ -70,7 +78,7 @@ public enum DatabaseFault {
     return found;
   }
 
-  private static DatabaseFault of(SQLException error) {
+  private static DatabaseFault ofOne(SQLException error) {
     @Nullable String state = error.getSQLState();
     if (state != null) {
       return ofState(state);

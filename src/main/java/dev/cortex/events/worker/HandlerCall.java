@@ -40,7 +40,7 @@ final class HandlerCall {
    *
    * @param isForeign whether it lost a connection that is not the engine's
    */
-  record Threw(Throwable error, boolean isForeign) implements Result {}
+  record Threw(Failure failure, boolean isForeign) implements Result {}
 
   private static final int VALIDATION_SECONDS = 5;
 
@@ -108,7 +108,8 @@ final class HandlerCall {
     try {
       return call.call();
     } catch (Throwable e) {
-      return new Threw(e, isForeign(e, transaction));
+      Failure failure = Failure.of(e);
+      return new Threw(failure, isForeign(failure, transaction));
     }
   }
 
@@ -116,9 +117,8 @@ final class HandlerCall {
     return Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
   }
 
-  private static boolean isForeign(Throwable error, @Nullable Connection transaction) {
-    boolean isLoss =
-        DatabaseFault.of(error).filter(DatabaseFault.CONNECTION_LOST::equals).isPresent();
+  private static boolean isForeign(Failure failure, @Nullable Connection transaction) {
+    boolean isLoss = failure.fault() == DatabaseFault.CONNECTION_LOST;
     try {
       return isLoss && (transaction == null || transaction.isValid(VALIDATION_SECONDS));
     } catch (SQLException e) {

@@ -135,14 +135,7 @@ final class Loop {
   }
 
   private static String sqlState(Throwable error) {
-    Throwable cause = error;
-    while (cause != null) {
-      if (cause instanceof SQLException sql && sql.getSQLState() != null) {
-        return sql.getSQLState();
-      }
-      cause = cause.getCause();
-    }
-    return "none";
+    return DatabaseFault.find(error).map(SQLException::getSQLState).orElse("none");
   }
 
   private void rest(Duration duration) {

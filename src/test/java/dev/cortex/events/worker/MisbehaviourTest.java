@@ -8,6 +8,7 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.LeasedHandler;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import dev.cortex.events.outbox.Outbox;
@@ -19,20 +20,26 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** What a handler does to the thread that it is lent. */
 @ExtendWith(PostgresExtension.class)
 class MisbehaviourTest {
   private static final String TYPE = "test.misbehaviour";
+  private static final AtomicInteger HANDLERS = new AtomicInteger();
 
   private final TestDatabase database;
 
@@ -89,13 +96,105 @@ class MisbehaviourTest {
         .containsOnly("dead handler_failed");
   }
 
+  static Stream<Throwable> whatAnswersByThrowing() {
+    return Stream.of(
+        new Unspeakable(() -> new IllegalStateException("no words")),
+        new Unspeakable(() -> new StackOverflowError("no depth")),
+        new Unspeakable(() -> new AssertionError("no")),
+        new Unspeakable(OutOfMemoryError::new),
+        new Unspeakable(() -> new Unspeakable(() -> new AssertionError("nor this"))),
+        new WithoutCause(),
+        new WithoutState(),
+        inACircle());
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatAnswersByThrowing")
+  void what_is_thrown_is_charged_whatever_it_answers_when_it_is_asked(Throwable thrown)
+      throws Exception {
+    assertThat(outcomes("unspeakable", (event, context) -> raise(thrown)))
+        .containsOnly("dead handler_failed");
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatAnswersByThrowing")
+  void so_it_is_where_a_leased_handler_throws_it(Throwable thrown) throws Exception {
+    assertThat(leasedOutcomes("unspeakable-lease", (event, context) -> raise(thrown)))
+        .containsOnly("dead handler_failed");
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatAnswersByThrowing")
+  void so_it_is_where_a_completion_throws_it(Throwable thrown) throws Exception {
+    assertThat(
+            leasedOutcomes(
+                "unspeakable-completion",
+                (event, context) -> {
+                  context.complete(connection -> raise(thrown));
+                  return Outcome.done();
+                }))
+        .containsOnly("dead handler_failed");
+  }
+
+  private static Outcome raise(Throwable thrown) throws SQLException {
+    if (thrown instanceof SQLException error) {
+      throw error;
+    }
+    throw unchecked(thrown);
+  }
+
+  private static RuntimeException unchecked(Throwable thrown) {
+    if (thrown instanceof Error error) {
+      throw error;
+    }
+    return (RuntimeException) thrown;
+  }
+
+  static Stream<Outcome> whatNoDatabaseCanHold() {
+    return Stream.of(
+        new Outcome.Dead(null),
+        new Outcome.Retry(null, Optional.empty()),
+        Outcome.dead("zero \0 character"),
+        Outcome.dead("half a pair \ud83d"),
+        Outcome.dead("x".repeat(7_999) + "\ud83d\ude00 cut into halves"),
+        Outcome.retry("\udc00"));
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatNoDatabaseCanHold")
+  void an_outcome_is_recorded_whatever_its_text_is(Outcome outcome) throws Exception {
+    assertThat(outcomes("unwritable", (event, context) -> outcome))
+        .containsOnly(outcome instanceof Outcome.Dead ? "dead handler_dead" : "dead handler_retry");
+  }
+
   @Test
-  void an_error_without_a_describable_message_fails_the_attempt() throws Exception {
+  void a_message_that_no_database_can_hold_is_charged() throws Exception {
     assertThat(
             outcomes(
-                "indescribable",
+                "unwritable-message",
                 (event, context) -> {
-                  throw new IndescribableException();
+                  throw new IllegalStateException("\0 and \ud800");
+                }))
+        .containsOnly("dead handler_failed");
+  }
+
+  @Test
+  void a_cancellation_without_a_reason_is_recorded() throws Exception {
+    assertThat(outcomes("reasonless", (event, context) -> new Outcome.Cancel(null)))
+        .containsOnly("cancel cancelled");
+  }
+
+  @Test
+  void memory_that_runs_out_fails_the_attempt_and_no_slot() throws Exception {
+    assertThat(
+            outcomes(
+                "greedy",
+                (event, context) -> {
+                  List<long[]> kept = new ArrayList<>();
+                  while (kept.size() < Integer.MAX_VALUE) {
+                    kept.add(new long[Integer.MAX_VALUE / 64]);
+                  }
+                  return Outcome.retry("kept " + kept.size());
                 }))
         .containsOnly("dead handler_failed");
   }
@@ -211,13 +310,47 @@ class MisbehaviourTest {
     }
   }
 
-  private static final class IndescribableException extends Exception {
+  /** Its message cannot be had. */
+  private static final class Unspeakable extends RuntimeException {
     private static final long serialVersionUID = 1L;
+
+    private final transient Supplier<Throwable> answer;
+
+    Unspeakable(Supplier<Throwable> answer) {
+      this.answer = answer;
+    }
 
     @Override
     public String getMessage() {
-      throw new IllegalStateException("no words");
+      throw unchecked(answer.get());
     }
+  }
+
+  /** What it was caused by cannot be had. */
+  private static final class WithoutCause extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public synchronized Throwable getCause() {
+      throw new StackOverflowError("no cause");
+    }
+  }
+
+  /** Its state cannot be had. */
+  private static final class WithoutState extends SQLException {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public String getSQLState() {
+      throw new AssertionError("no state");
+    }
+  }
+
+  private static Throwable inACircle() {
+    IllegalStateException first = new IllegalStateException("first");
+    IllegalStateException second = new IllegalStateException("second", first);
+    first.initCause(second);
+    return first;
   }
 
   /** How three events end, one attempt each, with a worker of one slot. */
@@ -227,11 +360,20 @@ class MisbehaviourTest {
 
   private List<String> outcomes(
       String name, EventHandler work, UnaryOperator<HandlerDefinition> change) throws Exception {
+    return outcomes(change.apply(HandlerDefinition.oneByOne(unique(name), work)));
+  }
+
+  private List<String> leasedOutcomes(String name, LeasedHandler work) throws Exception {
+    return outcomes(HandlerDefinition.leased(unique(name), work));
+  }
+
+  private static String unique(String name) {
+    return name + "-" + HANDLERS.incrementAndGet();
+  }
+
+  private List<String> outcomes(HandlerDefinition definition) throws Exception {
     HandlerDefinition handler =
-        change.apply(
-            HandlerDefinition.oneByOne(name, work)
-                .on(TYPE)
-                .withRetry(RetryPolicy.defaults().withMaxAttempts(1)));
+        definition.on(TYPE).withRetry(RetryPolicy.defaults().withMaxAttempts(1));
     try (Worker worker =
         Worker.start(
             database.dataSource(),
@@ -245,8 +387,8 @@ class MisbehaviourTest {
           new Outbox().emit(connection, EventDraft.of(TYPE, "test"));
         }
       }
-      await().atMost(Duration.ofSeconds(60)).until(() -> ended(name).size() == 3);
-      return ended(name);
+      await().atMost(Duration.ofSeconds(60)).until(() -> ended(handler.name()).size() == 3);
+      return ended(handler.name());
     } finally {
       run("delete from cortex.subscriptions");
     }
