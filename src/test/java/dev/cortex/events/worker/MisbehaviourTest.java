@@ -13,7 +13,9 @@ import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.Telemetry;
+import java.io.InputStream;
 import java.sql.Connection;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
@@ -220,6 +222,87 @@ class MisbehaviourTest {
     return depth == 0 ? Outcome.done() : dig(depth + 1);
   }
 
+  static Stream<Throwable> whatAStreamMayThrow() {
+    return Stream.of(new StackOverflowError(), new IllegalStateException("no more bytes"));
+  }
+
+  /** What the server was sent of the statement ends in the middle of it. */
+  @ParameterizedTest
+  @MethodSource("whatAStreamMayThrow")
+  void an_error_inside_of_the_driver_costs_the_connection_and_is_charged_in_the_end(Throwable error)
+      throws Exception {
+    assertThat(
+            outcomes(
+                "half-sent",
+                (event, context) -> {
+                  try (PreparedStatement statement =
+                      context.connection().prepareStatement("select length(?)")) {
+                    statement.setBinaryStream(1, streamEndingIn(error), 100_000);
+                    statement.execute();
+                  } catch (IllegalStateException | StackOverflowError e) {
+                    // overlooked
+                  }
+                  return Outcome.done();
+                }))
+        .containsOnly("dead database_gone");
+  }
+
+  private static InputStream streamEndingIn(Throwable error) {
+    return new InputStream() {
+      private int read;
+
+      @Override
+      public int read() {
+        if (++read > 50_000) {
+          throw unchecked(error);
+        }
+        return 1;
+      }
+
+      @Override
+      public int read(byte[] bytes, int start, int length) {
+        bytes[start] = (byte) read();
+        return 1;
+      }
+    };
+  }
+
+  static Stream<String> waysToEndOrChangeTheTransactionByText() {
+    return Stream.of(
+        "commit",
+        "rollback",
+        "/* done */ end; begin",
+        "commit and chain",
+        "set transaction read only",
+        "set session characteristics as transaction read only");
+  }
+
+  @ParameterizedTest
+  @MethodSource("waysToEndOrChangeTheTransactionByText")
+  void a_handler_that_would_end_or_change_the_transaction_costs_its_neighbours_nothing(String sql)
+      throws Exception {
+    run("create table if not exists neighbours (handler text, source text)");
+    run("grant all on neighbours to public");
+    String name = unique("ending");
+    List<String> outcomes =
+        outcomes(
+            HandlerDefinition.oneByOne(
+                name,
+                (event, context) -> {
+                  try (Statement statement = context.connection().createStatement()) {
+                    statement.execute(
+                        "insert into neighbours values ('" + name + "', '" + event.source() + "')");
+                    if (event.source().equals("source-2")) {
+                      statement.execute(sql);
+                    }
+                  }
+                  return Outcome.done();
+                }));
+    assertThat(outcomes).containsExactlyInAnyOrder("done", "dead handler_failed", "done");
+    assertThat(texts("select source from neighbours where handler = '" + name + "' order by 1"))
+        .containsExactly("source-1", "source-3");
+  }
+
   @Test
   void a_handler_that_emits_without_end_is_stopped_and_nothing_of_it_persists() throws Exception {
     assertThat(
@@ -382,10 +465,12 @@ class MisbehaviourTest {
             WorkerOptions.defaults().withSlots(1).withGracePeriod(Duration.ofSeconds(1)),
             Telemetry.silent())) {
       assertThat(worker.workerId()).isPositive();
-      for (int i = 0; i < 3; i++) {
-        try (Connection connection = database.connection()) {
-          new Outbox().emit(connection, EventDraft.of(TYPE, "test"));
+      try (Connection connection = database.connection()) {
+        connection.setAutoCommit(false);
+        for (int i = 1; i <= 3; i++) {
+          new Outbox().emit(connection, EventDraft.of(TYPE, "source-" + i));
         }
+        connection.commit();
       }
       await().atMost(Duration.ofSeconds(60)).until(() -> ended(handler.name()).size() == 3);
       return ended(handler.name());
