@@ -13,6 +13,7 @@ import dev.cortex.events.worker.Dispatcher.Turn;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
@@ -183,13 +184,17 @@ final class LeasePlace implements Loop.Step {
     }
     try (Session session = sessions.open()) {
       Connection connection = session.connection();
+      Optional<Instant> begunAt =
+          finished.call().hasCompletions()
+              ? Optional.of(store.begin(connection))
+              : Optional.empty();
       Verdict verdict =
           Verdict.of(
               call.complete(session, finished.call()),
               attempt(held),
               held.queue().definition().retry());
       if (verdict instanceof Verdict.Done) {
-        verdict = acknowledge(session, finished);
+        verdict = acknowledge(session, finished, begunAt);
       } else if (!(verdict instanceof Verdict.DatabaseGone)) {
         connection.rollback();
       }
@@ -201,16 +206,17 @@ final class LeasePlace implements Loop.Step {
     }
   }
 
-  private Verdict acknowledge(Session session, Finished finished) {
+  /**
+   * @param begunAt when the transaction began, where code of the handler's has run in it
+   */
+  private Verdict acknowledge(Session session, Finished finished, Optional<Instant> begunAt) {
     Connection connection = session.connection();
     HeldLease held = finished.held();
     try {
-      if (finished.call().hasCompletions() && isChanged(session)) {
-        session.spoil();
-        connection.rollback();
-        return SoloRunner.sessionChanged(held.queue(), attempt(held));
+      if (begunAt.isPresent() && isChanged(session)) {
+        return spoiled(session, SoloRunner.sessionChanged(held.queue(), attempt(held)));
       }
-      if (store.acknowledge(connection, held.lease())) {
+      if (store.acknowledge(connection, held.lease(), begunAt)) {
         leaveRoom(connection, held);
         unrecorded = Optional.of(finished.inDoubt());
         connection.commit();
@@ -218,6 +224,8 @@ final class LeasePlace implements Loop.Step {
         telemetry.record(
             new EngineEvent.BatchHandled(
                 held.queue().name(), 1, Duration.ofNanos(System.nanoTime() - finished.start())));
+      } else if (begunAt.isPresent() && !store.begin(connection).equals(begunAt.get())) {
+        return spoiled(session, SoloRunner.transactionEnded(held.queue(), attempt(held)));
       } else {
         connection.rollback();
         tellRefused(finished);
@@ -226,6 +234,12 @@ final class LeasePlace implements Loop.Step {
     } catch (SQLException e) {
       return Verdict.ofError(e, attempt(held), held.queue().definition().retry());
     }
+  }
+
+  private static Verdict spoiled(Session session, Verdict verdict) throws SQLException {
+    session.spoil();
+    session.connection().rollback();
+    return verdict;
   }
 
   private static boolean isChanged(Session session) throws SQLException {

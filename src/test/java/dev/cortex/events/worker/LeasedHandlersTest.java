@@ -208,6 +208,49 @@ class LeasedHandlersTest {
   }
 
   @Test
+  void a_completion_that_ends_its_transaction_is_refused_and_charged() throws Exception {
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection -> {
+                        effect(connection, event);
+                        try (Statement statement = connection.createStatement()) {
+                          statement.execute("commit");
+                        }
+                      });
+                  return Outcome.done();
+                })
+            .withRetry(QUICK.withMaxAttempts(2)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'handler_failed' and attempt = 2");
+    assertThat(count(effects())).isZero();
+    assertThat(count(audit("done"))).isZero();
+  }
+
+  @Test
+  void a_completion_that_ends_its_transaction_past_the_guard_is_found_out_and_charged()
+      throws Exception {
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection -> {
+                        try (Statement statement = PastTheGuard.of(connection).createStatement()) {
+                          statement.execute("commit");
+                        }
+                        effect(connection, event);
+                      });
+                  return Outcome.done();
+                })
+            .withRetry(QUICK.withMaxAttempts(2)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'transaction_ended' and attempt = 2");
+    assertThat(count(audit("done"))).isZero();
+    assertThat(count(effects())).as("of the transaction that was none of the engine's").isZero();
+  }
+
+  @Test
   void a_completion_under_which_the_database_goes_away_every_time_is_charged() throws Exception {
     work(
         leased(
@@ -271,7 +314,8 @@ class LeasedHandlersTest {
     begun.await();
     // As another worker's cortex.lease does.
     run(
-        "update cortex.deliveries set fence = fence + 1, leased_by = -1, run_at = clock_timestamp() + '1 h' where "
+        "update cortex.deliveries set fence = fence + 1, leased_by = -1, run_at = clock_timestamp()"
+            + " + '1 h' where "
             + mine());
     assertThat(heard(EngineEvent.LeaseLost.class).reason()).isEqualTo("gone");
     mayEnd.countDown();
@@ -321,8 +365,8 @@ class LeasedHandlersTest {
     cortex.work(List.of(second)).close();
     emit();
     run(
-        "update cortex.deliveries set leased_by = 4711, leased_at = clock_timestamp(), fence = 7, attempt = 1,"
-            + " run_at = clock_timestamp() where "
+        "update cortex.deliveries set leased_by = 4711, leased_at = clock_timestamp(), fence = 7,"
+            + " attempt = 1, run_at = clock_timestamp() where "
             + mine());
     work(second);
     awaitCount(
