@@ -106,8 +106,8 @@ public enum DatabaseFault {
       case "57014" -> STATEMENT_CANCELLED;
       // transaction_integrity_constraint_violation, with_check_option_violation
       case "40002", "44000" -> REJECTED;
-      // insufficient_privilege
-      case "42501" -> ACCESS_DENIED;
+      // insufficient_privilege; of the driver's: the server asks for a password, and none is given
+      case "42501", "08004" -> ACCESS_DENIED;
       default -> ofClass(state.length() < 2 ? "" : state.substring(0, 2));
     };
   }
