@@ -65,6 +65,7 @@ final class LeasePlace implements Loop.Step {
   private final Outbox outbox = new Outbox();
   private final HandlerCall call = new HandlerCall(outbox);
   private Optional<Finished> unrecorded = Optional.empty();
+  private volatile Optional<Turn> turn = Optional.empty();
 
   LeasePlace(
       DataSource pool,
@@ -88,7 +89,7 @@ final class LeasePlace implements Loop.Step {
     if (unrecorded.isPresent()) {
       return record(unrecorded.get());
     }
-    Optional<Turn> turn = dispatcher.takeLeased();
+    turn = dispatcher.takeLeased();
     if (turn.isEmpty()) {
       return Duration.ZERO;
     }
@@ -96,8 +97,13 @@ final class LeasePlace implements Loop.Step {
       Optional<HeldLease> held = lease(turn.get());
       return held.isPresent() ? run(held.get()) : Duration.ZERO;
     } finally {
-      dispatcher.done(turn.get());
+      endTurn();
     }
+  }
+
+  /** Its thread is free again, or lost: either way it works the queue no more. */
+  void endTurn() {
+    turn.ifPresent(dispatcher::done);
   }
 
   private Optional<HeldLease> lease(Turn turn) throws SQLException {
@@ -188,11 +194,11 @@ final class LeasePlace implements Loop.Step {
           finished.call().hasCompletions()
               ? Optional.of(store.begin(connection))
               : Optional.empty();
-      Verdict verdict =
-          Verdict.of(
-              call.complete(session, finished.call()),
-              attempt(held),
-              held.queue().definition().retry());
+      HandlerCall.Result result = completed(session, finished);
+      if (session.isAborted()) {
+        return tooLate(held);
+      }
+      Verdict verdict = Verdict.of(result, attempt(held), held.queue().definition().retry());
       if (verdict instanceof Verdict.Done) {
         verdict = acknowledge(session, finished, begunAt);
       } else if (!(verdict instanceof Verdict.DatabaseGone)) {
@@ -204,6 +210,23 @@ final class LeasePlace implements Loop.Step {
       }
       return verdict;
     }
+  }
+
+  private HandlerCall.Result completed(Session session, Finished finished) {
+    finished.held().completes(session);
+    try {
+      return call.complete(session, finished.call());
+    } finally {
+      finished.held().ended();
+    }
+  }
+
+  /** Its transaction was cut: what it would have written is gone, whatever it says. */
+  private static Verdict tooLate(HeldLease held) {
+    return held.state() == HeldLease.State.OVERRAN
+        ? Verdict.ofStrikes(
+            Strikes.Charge.TIME_BUDGET, attempt(held), held.queue().definition().retry())
+        : new Verdict.Forfeited();
   }
 
   /**

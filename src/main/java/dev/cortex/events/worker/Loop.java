@@ -83,6 +83,10 @@ final class Loop {
     thread.interrupt();
   }
 
+  boolean isOf(Thread other) {
+    return thread == other;
+  }
+
   /** Waits until the thread has ended; false when the time is up. */
   boolean awaitEnd(Duration patience) throws InterruptedException {
     thread.join(Math.max(1, patience.toMillis()));

@@ -444,6 +444,74 @@ class LeasedHandlersTest {
   }
 
   @Test
+  void a_completion_past_the_time_budget_is_interrupted_undone_and_charged() throws Exception {
+    AtomicInteger interrupted = new AtomicInteger();
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection -> {
+                        effect(connection, event);
+                        try {
+                          mayEnd.await();
+                        } catch (InterruptedException e) {
+                          interrupted.incrementAndGet();
+                        }
+                      });
+                  return Outcome.done();
+                })
+            .withTimeBudget(Duration.ofMillis(300))
+            .withRetry(QUICK.withMaxAttempts(2)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'time_budget' and attempt = 2");
+    assertThat(interrupted.get()).isEqualTo(2);
+    assertThat(count(effects())).isZero();
+    assertThat(count(audit("done"))).isZero();
+  }
+
+  @Test
+  void a_completion_that_never_returns_costs_its_thread_but_not_its_place() throws Exception {
+    AtomicBoolean isFirst = new AtomicBoolean(true);
+    assertOnlyItsThreadIsLost(
+        (event, context) -> {
+          context.complete(
+              connection -> {
+                if (isFirst.getAndSet(false)) {
+                  awaitUninterruptibly(mayEnd);
+                }
+                effect(connection, event);
+              });
+          return Outcome.done();
+        });
+  }
+
+  @Test
+  void a_leased_handler_that_never_returns_costs_its_thread_but_not_its_place() throws Exception {
+    AtomicBoolean isFirst = new AtomicBoolean(true);
+    assertOnlyItsThreadIsLost(
+        (event, context) -> {
+          if (isFirst.getAndSet(false)) {
+            awaitUninterruptibly(mayEnd);
+          }
+          context.complete(connection -> effect(connection, event));
+          return Outcome.done();
+        });
+  }
+
+  /** The worker has one place; the first call keeps its thread. */
+  private void assertOnlyItsThreadIsLost(LeasedHandler work) throws Exception {
+    work(leased(work).withTimeBudget(Duration.ofMillis(300)), options().withLeases(1));
+    emit();
+    emit();
+    awaitCount(2, audit("done"));
+    assertThat(heard(EngineEvent.SlotLost.class))
+        .isEqualTo(new EngineEvent.SlotLost(handler, "leased", 1));
+    assertThat(count(audit("crash") + " and reason = 'lease_lost'")).isOne();
+    assertThat(count(effects())).isEqualTo(2);
+    mayEnd.countDown();
+  }
+
+  @Test
   void long_leased_work_keeps_no_slot_from_what_is_quick() throws Exception {
     HandlerDefinition quick =
         HandlerDefinition.oneByOne(handler + "-quick", (event, context) -> Outcome.done())
