@@ -3,6 +3,7 @@ package dev.cortex.events;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.database.ConnectionPool;
 import dev.cortex.events.database.DatabaseAddress;
+import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.database.PoolOptions;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
@@ -75,9 +76,13 @@ public final class CortexEvents implements AutoCloseable {
     this.telemetry = telemetry;
   }
 
-  /** The database at a {@code postgresql://} or {@code jdbc:postgresql://} address. */
+  /**
+   * The database at a {@code postgresql://} or {@code jdbc:postgresql://} address. What that leaves
+   * out is taken from the variables that {@code psql} reads, such as {@code PGPASSWORD}, else from
+   * the password file.
+   */
   public static CortexEvents connect(String url) {
-    return connect(DatabaseAddress.of(url));
+    return connect(DatabaseAddress.of(url, System.getenv()));
   }
 
   /** The database at an address. */
@@ -127,10 +132,12 @@ public final class CortexEvents implements AutoCloseable {
    * or by itself before.
    *
    * @throws dev.cortex.events.database.SchemaMismatchException when the schema does not fit
-   * @throws SQLException when the database refuses for good
+   * @throws SQLException when the database is there and refuses for good: the login, its password,
+   *     or a database of that name
    */
   public Worker work(List<HandlerDefinition> handlers, WorkerOptions options)
       throws SQLException, InterruptedException {
+    checkLogin();
     Duration limit = longestBudget(handlers).multipliedBy(SERVER_PATIENCE_FACTOR);
     ConnectionPool pool =
         ConnectionPool.open(
@@ -152,6 +159,17 @@ public final class CortexEvents implements AutoCloseable {
       pool.close();
       session.close();
       throw e;
+    }
+  }
+
+  /** A pool would wait before it says so; what is only away is left to the worker to wait for. */
+  private void checkLogin() throws SQLException {
+    try {
+      address.withApplicationName("cortex-worker").dataSource().getConnection().close();
+    } catch (SQLException e) {
+      if (DatabaseFault.of(e).filter(DatabaseFault::costsAttempt).isPresent()) {
+        throw e;
+      }
     }
   }
 

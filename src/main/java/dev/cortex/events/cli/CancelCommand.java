@@ -13,7 +13,12 @@ import picocli.CommandLine.ParentCommand;
 
 @Command(
     name = "cancel",
-    description = "End the deliveries of an event that nobody runs right now.")
+    description = {
+      "End the deliveries of an event, whatever their state. What waits, or is leased, ends at"
+          + " once; the handler of a leased one is told at its next renewal.",
+      "What runs in a transaction is shown as running: its handler is told, and it ends cancelled"
+          + " at the end of that run, unless it finishes first."
+    })
 final class CancelCommand implements Callable<Integer> {
   private static final Report<Cancellation> REPORT =
       Report.<Cancellation>of("handler", Cancellation::handler)

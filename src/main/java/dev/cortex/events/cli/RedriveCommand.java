@@ -13,7 +13,9 @@ import picocli.CommandLine.ParentCommand;
 
 @Command(
     name = "redrive",
-    description = "Make dead letters of a handler available again, the oldest first.")
+    description =
+        "Make dead letters of a handler available again, the oldest first, each with one more"
+            + " attempt.")
 final class RedriveCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
 

@@ -14,8 +14,8 @@ import picocli.CommandLine.ParentCommand;
     name = "retire",
     description = {
       "Take a handler out of service: it gets nothing new from now on.",
-      "Say what becomes of the deliveries that it has: --drain, they are finished, by its workers; or"
-          + " --discard, they are cancelled."
+      "Say what becomes of the deliveries that it has: --drain, they are finished, by its workers;"
+          + " or --discard, they are cancelled."
     })
 final class RetireCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
@@ -23,7 +23,9 @@ final class RetireCommand implements Callable<Integer> {
   @Parameters(paramLabel = "HANDLER", description = "Its name.")
   private String handler;
 
-  @Option(names = "--drain", description = "Finish what it has; waits for its dead letters.")
+  @Option(
+      names = "--drain",
+      description = "Finish what it has; dead letters wait to be redriven or cancelled.")
   private boolean drain;
 
   @Option(names = "--discard", description = "Cancel what it has, dead letters too.")

@@ -11,7 +11,9 @@ import picocli.CommandLine.ParentCommand;
 
 @Command(
     name = "retry",
-    description = "Make a retrying or dead delivery available now, and print what it is then.")
+    description =
+        "Make a retrying or dead delivery available now, and print what it is then. Its count of"
+            + " attempts stays: a dead one has one more.")
 final class RetryCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;
 

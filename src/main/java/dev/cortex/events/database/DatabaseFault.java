@@ -57,12 +57,20 @@ public enum DatabaseFault {
    * the database has no part in the error.
    */
   public static Optional<DatabaseFault> of(Throwable error) {
-    Optional<DatabaseFault> found = Optional.empty();
+    return find(error).map(DatabaseFault::ofOne);
+  }
+
+  /**
+   * The first {@link SQLException} with a meaning in the chain of causes, else the last one
+   * without; empty when there is none.
+   */
+  public static Optional<SQLException> find(Throwable error) {
+    Optional<SQLException> found = Optional.empty();
     @Nullable Throwable cause = error;
     for (int i = 0; cause != null && i < MAX_CAUSES; i++, cause = cause.getCause()) {
-      if (cause instanceof SQLException) {
-        found = Optional.of(of((SQLException) cause));
-        if (found.get() != OTHER) {
+      if (cause instanceof SQLException sqlException) {
+        found = Optional.of(sqlException);
+        if (ofOne(sqlException) != OTHER) {
           return found;
         }
       }
@@ -70,7 +78,7 @@ public enum DatabaseFault {
     return found;
   }
 
-  private static DatabaseFault of(SQLException error) {
+  private static DatabaseFault ofOne(SQLException error) {
     @Nullable String state = error.getSQLState();
     if (state != null) {
       return ofState(state);
@@ -98,8 +106,8 @@ public enum DatabaseFault {
       case "57014" -> STATEMENT_CANCELLED;
       // transaction_integrity_constraint_violation, with_check_option_violation
       case "40002", "44000" -> REJECTED;
-      // insufficient_privilege
-      case "42501" -> ACCESS_DENIED;
+      // insufficient_privilege; of the driver's: the server asks for a password, and none is given
+      case "42501", "08004" -> ACCESS_DENIED;
       default -> ofClass(state.length() < 2 ? "" : state.substring(0, 2));
     };
   }

@@ -7,6 +7,7 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.ZoneOffset;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -42,9 +43,12 @@ public final class LeaseStore {
                select micros * interval '1 microsecond' from unnest(?::bigint[]) as micros)))
       """;
 
+  /** Begins a transaction, whose moment tells it from any other one of its session. */
+  private static final String BEGIN = "select now()";
+
   /**
-   * Deletes a finished delivery and writes its audit, if the lease is still held. Index:
-   * deliveries_leased.
+   * Deletes a finished delivery and writes its audit, if the lease is still held and, where a
+   * moment is given, the transaction is still the one of that moment. Index: deliveries_leased.
    */
   private static final String ACKNOWLEDGE =
       """
@@ -52,6 +56,7 @@ public final class LeaseStore {
         delete from cortex.deliveries
          where (handler_id, event, generation, fence) = (?, ?, ?, ?)
            and leased_by = ?
+           and now() = coalesce(?::timestamptz, now())
         returning event, event_at, handler_id, generation, attempt, leased_by, leased_at
       )
       insert into cortex.attempts (event, event_at, started_at, worker_id, outcome, handler_id, generation, attempt)
@@ -196,14 +201,27 @@ public final class LeaseStore {
     statement.setArray(parameter, statement.getConnection().createArrayOf(type, values));
   }
 
+  /** When the connection's transaction began, which this begins where none is open. */
+  public Instant begin(Connection connection) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(BEGIN);
+        ResultSet row = statement.executeQuery()) {
+      row.next();
+      return DeliveryStore.instant(row, 1);
+    }
+  }
+
   /**
    * Acknowledges a leased delivery.
    *
-   * @return false when the lease is lost; the caller must roll back then
+   * @param begunAt which transaction this has to be, where others may have ended it
+   * @return false when the lease is lost or it is another transaction; the caller must roll back
+   *     then
    */
-  public boolean acknowledge(Connection transaction, Lease lease) throws SQLException {
+  public boolean acknowledge(Connection transaction, Lease lease, Optional<Instant> begunAt)
+      throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(ACKNOWLEDGE)) {
-      bindKey(statement, lease);
+      int next = bindKey(statement, lease);
+      statement.setObject(next, begunAt.map(at -> at.atOffset(ZoneOffset.UTC)).orElse(null));
       return statement.executeUpdate() == 1;
     }
   }

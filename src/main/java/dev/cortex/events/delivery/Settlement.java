@@ -1,5 +1,7 @@
 package dev.cortex.events.delivery;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import java.time.Duration;
 import java.util.Optional;
 
@@ -27,7 +29,8 @@ public record Settlement(
 
   public Settlement {
     error = error.length() <= MAX_ERROR_LENGTH ? error : error.substring(0, MAX_ERROR_LENGTH);
-    error = error.replace('\0', '\uFFFD');
+    // What the database's text cannot hold: also the half of a pair that the cut may have left.
+    error = new String(error.getBytes(UTF_8), UTF_8).replace('\0', '\uFFFD');
   }
 
   /** Failed, an attempt is charged, due again after the delay. */

@@ -24,6 +24,7 @@ public sealed interface Outcome {
    */
   record Retry(String error, Optional<Duration> delay) implements Outcome {
     public Retry {
+      error = orEmpty(error);
       delay.ifPresent(given -> checkDelay("retry", given));
     }
   }
@@ -36,10 +37,18 @@ public sealed interface Outcome {
   }
 
   /** It never runs again by itself: the dead letter. */
-  record Dead(String error) implements Outcome {}
+  record Dead(String error) implements Outcome {
+    public Dead {
+      error = orEmpty(error);
+    }
+  }
 
   /** It need not run at all. */
-  record Cancel(String reason) implements Outcome {}
+  record Cancel(String reason) implements Outcome {
+    public Cancel {
+      reason = orEmpty(reason);
+    }
+  }
 
   static Outcome done() {
     return new Done();

@@ -72,7 +72,8 @@ public final class Operations {
   }
 
   /**
-   * Ends the deliveries of an event that nobody runs right now, whatever their state.
+   * Ends the deliveries of an event, whatever their state, leased ones too. Of those that run in a
+   * transaction it asks for the end: they end cancelled with that run, unless they finish first.
    *
    * @param handler only the delivery to this handler, when given
    * @return one per open delivery

@@ -33,9 +33,12 @@ public sealed interface EngineEvent {
 
   /**
    * A handler does not return, although its connection was cut and its thread interrupted: the
-   * thread is lost, and another slot takes its place.
+   * thread is lost, and another slot, or place for a lease, takes its place.
+   *
+   * @param mode transactional, batch or leased
+   * @param slot the number of the slot; of a leased handler, of the place
    */
-  record SlotLost(String handler, int slot) implements EngineEvent {}
+  record SlotLost(String handler, String mode, int slot) implements EngineEvent {}
 
   /**
    * A session's transaction was ended that ran for more than twice its handler's time budget, since

@@ -46,7 +46,7 @@ final class LogTelemetry implements Telemetry {
     } else if (event instanceof EngineEvent.BatchOverran batch) {
       LOG.warn("batch_overran handler={} events={}", batch.handler(), batch.events());
     } else if (event instanceof EngineEvent.SlotLost lost) {
-      LOG.error("slot_lost handler={} slot={}", lost.handler(), lost.slot());
+      LOG.error("slot_lost handler={} mode={} slot={}", lost.handler(), lost.mode(), lost.slot());
     } else if (event instanceof EngineEvent.TransactionEnded ended) {
       LOG.warn("transaction_ended handler={}", ended.handler());
     } else if (event instanceof EngineEvent.SessionChanged session) {

@@ -4,28 +4,41 @@ import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
+import java.sql.Array;
 import java.sql.CallableStatement;
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.sql.Wrapper;
+import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.postgresql.PGConnection;
+import org.postgresql.PGStatement;
+import org.postgresql.core.BaseConnection;
 
 /**
  * The transaction's connection as a handler sees it: everything works but what would end or change
- * the transaction, which is the engine's, and nothing works any more once the handler has returned.
- * It keeps an author from slips, not from what they unwrap: there the engine notices, before it
+ * the transaction, which is the engine's, be it a method or a text of SQL; and nothing works any
+ * more once the handler has returned. Whatever leads on from it (statements, results, metadata,
+ * arrays, what is unwrapped) leads back to it, not to the connection behind it.
+ *
+ * <p>It keeps an author from slips, not from reflection: there the engine notices, before it
  * commits, that its transaction is not the one that claimed.
  */
-final class GuardedConnection implements InvocationHandler {
+final class GuardedConnection {
   private static final Set<String> REFUSED =
       Set.of(
           "commit",
           "close",
           "abort",
           "setAutoCommit",
+          "setAutosave",
           "setTransactionIsolation",
           "setReadOnly",
           "setSchema",
@@ -36,10 +49,17 @@ final class GuardedConnection implements InvocationHandler {
   /** active_sql_transaction: a state of its own for a caller's mistake with the transaction. */
   private static final String REFUSED_STATE = "25001";
 
+  private static final int REMEMBERED = 200;
+
   private final Connection connection;
   private final Connection guarded;
   private final Consumer<SessionHint> whenSuspect;
+
+  /** Texts that were looked at, so that what a batch executes for each event is looked at once. */
+  private final Set<String> harmless = ConcurrentHashMap.newKeySet();
+
   private volatile boolean isRevoked;
+  private volatile boolean isBroken;
 
   /**
    * @param whenSuspect told of a statement that may leave something behind in the session
@@ -47,10 +67,7 @@ final class GuardedConnection implements InvocationHandler {
   GuardedConnection(Connection connection, Consumer<SessionHint> whenSuspect) {
     this.connection = connection;
     this.whenSuspect = whenSuspect;
-    this.guarded =
-        (Connection)
-            Proxy.newProxyInstance(
-                GuardedConnection.class.getClassLoader(), new Class<?>[] {Connection.class}, this);
+    this.guarded = (Connection) guarded(connection, null);
   }
 
   Connection connection() {
@@ -62,48 +79,194 @@ final class GuardedConnection implements InvocationHandler {
     isRevoked = true;
   }
 
-  @Override
-  public @Nullable Object invoke(
-      Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
-    if (method.getDeclaringClass() != Object.class) {
+  /**
+   * Whether an error ended a call of the driver, such as a stack overflow or what a stream of the
+   * handler's throws when it is read: nobody knows then how much was sent.
+   */
+  boolean isBroken() {
+    return isBroken;
+  }
+
+  private Object guarded(Object target, @Nullable Object parent) {
+    return Proxy.newProxyInstance(
+        GuardedConnection.class.getClassLoader(), shape(target), new Guard(target, parent));
+  }
+
+  private static Class<?>[] shape(Object target) {
+    if (target instanceof Connection) {
+      return new Class<?>[] {Connection.class, PGConnection.class};
+    } else if (target instanceof CallableStatement) {
+      return new Class<?>[] {CallableStatement.class, PGStatement.class};
+    } else if (target instanceof PreparedStatement) {
+      return new Class<?>[] {PreparedStatement.class, PGStatement.class};
+    } else if (target instanceof Statement) {
+      return new Class<?>[] {Statement.class, PGStatement.class};
+    } else if (target instanceof ResultSet) {
+      return new Class<?>[] {ResultSet.class};
+    }
+    return new Class<?>[] {target instanceof Array ? Array.class : DatabaseMetaData.class};
+  }
+
+  private static boolean leadsOn(@Nullable Object result) {
+    return result instanceof ResultSet
+        || result instanceof Statement
+        || result instanceof Array
+        || result instanceof DatabaseMetaData
+        || result instanceof Connection;
+  }
+
+  /** An object of the driver's, as the handler sees it. */
+  final class Guard implements InvocationHandler {
+    final Object target;
+
+    /** What the handler had it from. */
+    private final @Nullable Object parent;
+
+    Guard(Object target, @Nullable Object parent) {
+      this.target = target;
+      this.parent = parent;
+    }
+
+    @Override
+    public @Nullable Object invoke(
+        Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
+      if (method.getDeclaringClass() == Object.class) {
+        return ofObject(proxy, method, arguments);
+      }
       checkUse();
+      String name = method.getName();
+      if (target == connection) {
+        checkCall(name, arguments);
+      }
+      if (arguments != null && arguments.length > 0) {
+        if (arguments[0] instanceof String sql && isSql(name)) {
+          checkText(sql);
+        } else if (arguments[0] instanceof Class<?> type
+            && method.getDeclaringClass() == Wrapper.class) {
+          return name.equals("unwrap") ? unwrap(proxy, type) : type.isInstance(proxy);
+        }
+      }
+      return switch (name) {
+        case "getConnection" -> guarded;
+        case "getCopyAPI" ->
+            new GuardedCopy(
+                connection.unwrap(BaseConnection.class),
+                sql -> {
+                  checkUse();
+                  checkText(sql);
+                });
+        default -> guardedResult(proxy, call(method, arguments));
+      };
     }
-    boolean isWholeRollback =
-        method.getName().equals("rollback") && (arguments == null || arguments.length == 0);
-    if (isWholeRollback || REFUSED.contains(method.getName())) {
-      throw new SQLException(
-          "the transaction belongs to the engine: a handler may not call " + method.getName(),
-          REFUSED_STATE);
+
+    /** Two are equal where they are one; else as what it stands for. */
+    private @Nullable Object ofObject(
+        Object proxy, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
+      return switch (method.getName()) {
+        case "equals" -> arguments != null && proxy == arguments[0];
+        case "hashCode" -> System.identityHashCode(proxy);
+        default -> call(method, arguments);
+      };
     }
-    takeHint(arguments);
-    Object result = call(connection, method, arguments);
-    return result instanceof Statement statement ? guarded(statement) : result;
+
+    private void checkCall(String name, @Nullable Object @Nullable [] arguments)
+        throws SQLException {
+      boolean isWholeRollback =
+          name.equals("rollback") && (arguments == null || arguments.length == 0);
+      if (isWholeRollback || REFUSED.contains(name)) {
+        throw refused("a handler may not call " + name);
+      }
+    }
+
+    /** Only what has no way past the guard. */
+    private Object unwrap(Object proxy, Class<?> type) throws SQLException {
+      if (!type.isInstance(proxy)) {
+        throw refused("a handler may not unwrap " + type.getName());
+      }
+      return proxy;
+    }
+
+    private @Nullable Object guardedResult(Object proxy, @Nullable Object result) {
+      if (result == null || !leadsOn(result)) {
+        return result;
+      }
+      return parent != null && isMadeBy(parent, result) ? parent : guarded(result, proxy);
+    }
+
+    private @Nullable Object call(Method method, @Nullable Object @Nullable [] arguments)
+        throws Throwable {
+      try {
+        return method.invoke(receiver(method), bare(arguments));
+      } catch (InvocationTargetException e) {
+        noteBreak(method, e.getCause());
+        throw e.getCause();
+      } catch (Error e) {
+        isBroken = true;
+        throw e;
+      }
+    }
+
+    /** A statement that ends in anything but the driver's own exception was sent in part, maybe. */
+    private void noteBreak(Method method, @Nullable Throwable error) {
+      boolean isSending = method.getName().startsWith("execute");
+      if (error instanceof Error || (isSending && error instanceof RuntimeException)) {
+        isBroken = true;
+      }
+    }
+
+    /** A pool's own objects are no PostgreSQL ones; what they wrap is. */
+    private Object receiver(Method method) throws SQLException {
+      Class<?> type = method.getDeclaringClass();
+      return type.isInstance(target) ? target : ((Wrapper) target).unwrap(type);
+    }
   }
 
-  /** A statement that leads back to this connection, not to the one behind it. */
-  private Statement guarded(Statement statement) {
-    Class<?> shape =
-        statement instanceof CallableStatement
-            ? CallableStatement.class
-            : statement instanceof PreparedStatement ? PreparedStatement.class : Statement.class;
-    return (Statement)
-        Proxy.newProxyInstance(
-            GuardedConnection.class.getClassLoader(),
-            new Class<?>[] {shape},
-            (proxy, method, arguments) -> {
-              if (method.getDeclaringClass() != Object.class) {
-                checkUse();
-                takeHint(arguments);
-              }
-              return method.getName().equals("getConnection")
-                  ? guarded
-                  : call(statement, method, arguments);
-            });
+  private static boolean isMadeBy(Object parent, Object result) {
+    return ((Guard) Proxy.getInvocationHandler(parent)).target == result;
   }
 
-  private void takeHint(@Nullable Object @Nullable [] arguments) {
-    if (arguments != null && arguments.length > 0 && arguments[0] instanceof String sql) {
-      SessionHint.of(sql).ifPresent(whenSuspect);
+  /** The driver gets its own arrays, not what the handler sees of them. */
+  private static @Nullable Object @Nullable [] bare(@Nullable Object @Nullable [] arguments) {
+    if (arguments != null) {
+      for (int i = 0; i < arguments.length; i++) {
+        if (arguments[i] instanceof Array array
+            && Proxy.isProxyClass(array.getClass())
+            && Proxy.getInvocationHandler(array) instanceof Guard guard) {
+          arguments[i] = guard.target;
+        }
+      }
+    }
+    return arguments;
+  }
+
+  private static boolean isSql(String method) {
+    return method.startsWith("execute")
+        || method.startsWith("prepare")
+        || method.equals("addBatch");
+  }
+
+  private void checkText(String sql) throws SQLException {
+    if (harmless.contains(sql)) {
+      return;
+    }
+    String command = TransactionCommand.in(sql, this::hasStandardStrings).orElse("");
+    if (!command.isEmpty()) {
+      throw refused("a handler may not execute " + command);
+    }
+    Optional<SessionHint> hint = SessionHint.of(sql);
+    hint.ifPresent(whenSuspect);
+    boolean isSettled = hint.isEmpty() && sql.indexOf('\\') < 0;
+    if (isSettled && harmless.size() < REMEMBERED) {
+      harmless.add(sql);
+    }
+  }
+
+  private boolean hasStandardStrings() {
+    try {
+      PGConnection server = connection.unwrap(PGConnection.class);
+      return !"off".equals(server.getParameterStatus("standard_conforming_strings"));
+    } catch (SQLException e) {
+      return true;
     }
   }
 
@@ -114,12 +277,7 @@ final class GuardedConnection implements InvocationHandler {
     }
   }
 
-  private static @Nullable Object call(
-      Object target, Method method, @Nullable Object @Nullable [] arguments) throws Throwable {
-    try {
-      return method.invoke(target, arguments);
-    } catch (InvocationTargetException e) {
-      throw e.getCause();
-    }
+  private static SQLException refused(String rule) {
+    return new SQLException("the transaction belongs to the engine: " + rule, REFUSED_STATE);
   }
 }

@@ -21,7 +21,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Calls the user's code, and is the one place that catches whatever it throws. The handler gets a
@@ -40,11 +39,21 @@ final class HandlerCall {
    *
    * @param isForeign whether it lost a connection that is not the engine's
    */
-  record Threw(Throwable error, boolean isForeign) implements Result {}
+  record Threw(Failure failure, boolean isForeign) implements Result {}
 
   private static final int VALIDATION_SECONDS = 5;
 
   private static final Returned DONE = new Returned(Outcome.done());
+
+  /** Whatever the handler made of it: a connection that is out of step commits nothing. */
+  private static final Threw BROKEN =
+      new Threw(
+          new Failure(
+              Failure.Kind.OTHER,
+              DatabaseFault.CONNECTION_LOST,
+              "08006",
+              "an error inside of the driver left the connection out of step"),
+          false);
 
   private final Outbox outbox;
 
@@ -61,7 +70,8 @@ final class HandlerCall {
     try {
       return caught(
           () -> new Handling(session, guarded.connection(), definition).call(deliveries),
-          session.connection());
+          session,
+          guarded);
     } finally {
       guarded.revoke();
       clearInterrupt();
@@ -77,8 +87,7 @@ final class HandlerCall {
             Outcome outcome = present(handler.handle(context.event(), context));
             context.limit().check();
             return new Returned(outcome);
-          },
-          null);
+          });
     } finally {
       held.ended();
     }
@@ -86,29 +95,38 @@ final class HandlerCall {
 
   /** Writes what a leased handler gave its context, in the transaction that acknowledges it. */
   Result complete(Session session, LeaseCall context) {
-    Connection transaction = session.connection();
-    GuardedConnection guarded = new GuardedConnection(transaction, session::suspect);
+    GuardedConnection guarded = new GuardedConnection(session.connection(), session::suspect);
     try {
       return caught(
           () -> {
             context.write(guarded.connection());
             return DONE;
           },
-          transaction);
+          session,
+          guarded);
     } finally {
       guarded.revoke();
       clearInterrupt();
     }
   }
 
-  /**
-   * @param transaction the engine's, that the call may have lost; null where it has none
-   */
-  private static Result caught(Callable<Result> call, @Nullable Connection transaction) {
+  /** Calls what may have lost, or put out of step, the connection of the session. */
+  private static Result caught(Callable<Result> call, Session session, GuardedConnection guarded) {
+    Result result = caught(call);
+    if (guarded.isBroken()) {
+      session.spoil();
+      return BROKEN;
+    }
+    return result instanceof Threw threw
+        ? new Threw(threw.failure(), isForeign(threw.failure(), session.connection()))
+        : result;
+  }
+
+  private static Result caught(Callable<Result> call) {
     try {
       return call.call();
     } catch (Throwable e) {
-      return new Threw(e, isForeign(e, transaction));
+      return new Threw(Failure.of(e), false);
     }
   }
 
@@ -116,11 +134,10 @@ final class HandlerCall {
     return Objects.requireNonNull(outcome, "the handler returned null instead of an outcome");
   }
 
-  private static boolean isForeign(Throwable error, @Nullable Connection transaction) {
-    boolean isLoss =
-        DatabaseFault.of(error).filter(DatabaseFault.CONNECTION_LOST::equals).isPresent();
+  private static boolean isForeign(Failure failure, Connection transaction) {
     try {
-      return isLoss && (transaction == null || transaction.isValid(VALIDATION_SECONDS));
+      return failure.fault() == DatabaseFault.CONNECTION_LOST
+          && transaction.isValid(VALIDATION_SECONDS);
     } catch (SQLException e) {
       return false;
     }

@@ -4,6 +4,7 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.Lease;
 import dev.cortex.events.handler.HandlerDefinition.Leased;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
@@ -45,6 +46,10 @@ final class HeldLease {
 
   @GuardedBy("lock")
   private boolean isRunning = true;
+
+  /** The transaction of its completions, while they run. */
+  @GuardedBy("lock")
+  private Optional<Session> completing = Optional.empty();
 
   /**
    * @param sentNanos {@link System#nanoTime()} before the lease was asked for
@@ -95,7 +100,10 @@ final class HeldLease {
     renewedNanos = sentNanos;
   }
 
-  /** Tells the handler to stop, if it has not been told so or this is worse. */
+  /**
+   * Tells the handler to stop, if it has not been told so or this is worse. What its completions do
+   * in their transaction is undone with that; a worker that stops lets them end.
+   */
   boolean tell(State news) {
     lock.lock();
     try {
@@ -104,7 +112,8 @@ final class HeldLease {
       }
       toldNanos = System.nanoTime();
       state = news;
-      if (isRunning) {
+      if (isRunning && (completing.isEmpty() || news != State.RECALLED)) {
+        completing.ifPresent(Session::abort);
         thread.interrupt();
       }
       return true;
@@ -113,15 +122,55 @@ final class HeldLease {
     }
   }
 
-  /** The handler has ended: its thread is the engine's again, and is interrupted no more. */
+  /** Its completions run, in this transaction, on the same thread and within the same budget. */
+  void completes(Session session) {
+    lock.lock();
+    try {
+      isRunning = true;
+      completing = Optional.of(session);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * The handler, or its completions, have ended: the thread is the engine's again, and is
+   * interrupted no more.
+   */
   void ended() {
     lock.lock();
     try {
       isRunning = false;
+      completing = Optional.empty();
     } finally {
       lock.unlock();
     }
     Thread.interrupted();
+  }
+
+  /** Whether it was told to stop longer ago than an end may take, and its code still runs. */
+  boolean isStuck(long now) {
+    lock.lock();
+    try {
+      boolean isTold = state == State.OVERRAN || state == State.LOST;
+      return isTold && isRunning && now - toldNanos >= ENDING.toNanos();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Its thread is lost: the connection of its completions is not its any more. */
+  void giveUp() {
+    lock.lock();
+    try {
+      completing.ifPresent(Session::giveUp);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  Thread thread() {
+    return thread;
   }
 
   /** What a leased handler has stated of its leases. */

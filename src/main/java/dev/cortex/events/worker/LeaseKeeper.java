@@ -11,6 +11,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import javax.sql.DataSource;
 
 /**
@@ -33,21 +34,25 @@ final class LeaseKeeper {
   private final Telemetry telemetry;
   private final int workerId;
   private final Duration shortestLease;
+  private final Consumer<HeldLease> whenStuck;
   private final Set<HeldLease> leases = ConcurrentHashMap.newKeySet();
 
   /**
    * @param queues those of leased handlers
+   * @param whenStuck told of a lease whose thread does not come back
    */
   LeaseKeeper(
       DataSource pool,
       LeaseStore store,
       Telemetry telemetry,
       int workerId,
-      Collection<HandlerQueue> queues) {
+      Collection<HandlerQueue> queues,
+      Consumer<HeldLease> whenStuck) {
     this.pool = pool;
     this.store = store;
     this.telemetry = telemetry;
     this.workerId = workerId;
+    this.whenStuck = whenStuck;
     this.shortestLease =
         queues.stream()
             .map(queue -> HeldLease.terms(queue).lease())
@@ -106,7 +111,11 @@ final class LeaseKeeper {
   Duration watch() {
     long now = System.nanoTime();
     for (HeldLease lease : leases) {
-      if (lease.hasLapsed(now)) {
+      if (lease.isStuck(now)) {
+        end(lease);
+        lease.giveUp();
+        whenStuck.accept(lease);
+      } else if (lease.hasLapsed(now)) {
         lost(lease, "lapsed");
       } else if (lease.overruns(now) && lease.tell(HeldLease.State.OVERRAN)) {
         telemetry.record(new EngineEvent.BatchOverran(lease.queue().name(), 1));

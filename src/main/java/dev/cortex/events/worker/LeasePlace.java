@@ -13,6 +13,7 @@ import dev.cortex.events.worker.Dispatcher.Turn;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
@@ -65,6 +66,7 @@ final class LeasePlace implements Loop.Step {
   private final Outbox outbox = new Outbox();
   private final HandlerCall call = new HandlerCall(outbox);
   private Optional<Finished> unrecorded = Optional.empty();
+  private volatile Optional<Turn> turn = Optional.empty();
 
   LeasePlace(
       DataSource pool,
@@ -90,7 +92,7 @@ final class LeasePlace implements Loop.Step {
     if (unrecorded.isPresent()) {
       return record(unrecorded.get());
     }
-    Optional<Turn> turn = dispatcher.takeLeased();
+    turn = dispatcher.takeLeased();
     if (turn.isEmpty()) {
       return Duration.ZERO;
     }
@@ -98,8 +100,13 @@ final class LeasePlace implements Loop.Step {
       Optional<HeldLease> held = lease(turn.get());
       return held.isPresent() ? run(held.get()) : Duration.ZERO;
     } finally {
-      dispatcher.done(turn.get());
+      endTurn();
     }
+  }
+
+  /** Its thread is free again, or lost: either way it works the queue no more. */
+  void endTurn() {
+    turn.ifPresent(dispatcher::done);
   }
 
   private Optional<HeldLease> lease(Turn turn) throws SQLException {
@@ -186,13 +193,17 @@ final class LeasePlace implements Loop.Step {
     }
     try (Session session = sessions.open()) {
       Connection connection = session.connection();
-      Verdict verdict =
-          Verdict.of(
-              call.complete(session, finished.call()),
-              attempt(held),
-              held.queue().definition().retry());
+      Optional<Instant> begunAt =
+          finished.call().hasCompletions()
+              ? Optional.of(store.begin(connection))
+              : Optional.empty();
+      HandlerCall.Result result = completed(session, finished);
+      if (session.isAborted()) {
+        return tooLate(held);
+      }
+      Verdict verdict = Verdict.of(result, attempt(held), held.queue().definition().retry());
       if (verdict instanceof Verdict.Done) {
-        verdict = acknowledge(session, finished);
+        verdict = acknowledge(session, finished, begunAt);
       } else if (verdict instanceof Verdict.DatabaseGone) {
         // Of what the handler gave to be written. That only the acknowledgement fails is not its
         // doing.
@@ -207,16 +218,34 @@ final class LeasePlace implements Loop.Step {
     }
   }
 
-  private Verdict acknowledge(Session session, Finished finished) {
+  private HandlerCall.Result completed(Session session, Finished finished) {
+    finished.held().completes(session);
+    try {
+      return call.complete(session, finished.call());
+    } finally {
+      finished.held().ended();
+    }
+  }
+
+  /** Its transaction was cut: what it would have written is gone, whatever it says. */
+  private static Verdict tooLate(HeldLease held) {
+    return held.state() == HeldLease.State.OVERRAN
+        ? Verdict.ofStrikes(
+            Strikes.Charge.TIME_BUDGET, attempt(held), held.queue().definition().retry())
+        : new Verdict.Forfeited();
+  }
+
+  /**
+   * @param begunAt when the transaction began, where code of the handler's has run in it
+   */
+  private Verdict acknowledge(Session session, Finished finished, Optional<Instant> begunAt) {
     Connection connection = session.connection();
     HeldLease held = finished.held();
     try {
-      if (finished.call().hasCompletions() && isChanged(session)) {
-        session.spoil();
-        connection.rollback();
-        return SoloRunner.sessionChanged(held.queue(), attempt(held));
+      if (begunAt.isPresent() && isChanged(session)) {
+        return spoiled(session, SoloRunner.sessionChanged(held.queue(), attempt(held)));
       }
-      if (store.acknowledge(connection, held.lease())) {
+      if (store.acknowledge(connection, held.lease(), begunAt)) {
         leaveRoom(connection, held);
         unrecorded = Optional.of(finished.inDoubt());
         connection.commit();
@@ -224,6 +253,8 @@ final class LeasePlace implements Loop.Step {
         telemetry.record(
             new EngineEvent.BatchHandled(
                 held.queue().name(), 1, Duration.ofNanos(System.nanoTime() - finished.start())));
+      } else if (begunAt.isPresent() && !store.begin(connection).equals(begunAt.get())) {
+        return spoiled(session, SoloRunner.transactionEnded(held.queue(), attempt(held)));
       } else {
         connection.rollback();
         tellRefused(finished);
@@ -232,6 +263,12 @@ final class LeasePlace implements Loop.Step {
     } catch (SQLException e) {
       return Verdict.ofError(e, attempt(held), held.queue().definition().retry());
     }
+  }
+
+  private static Verdict spoiled(Session session, Verdict verdict) throws SQLException {
+    session.spoil();
+    session.connection().rollback();
+    return verdict;
   }
 
   private static boolean isChanged(Session session) throws SQLException {

@@ -83,6 +83,10 @@ final class Loop {
     thread.interrupt();
   }
 
+  boolean isOf(Thread other) {
+    return thread == other;
+  }
+
   /** Waits until the thread has ended; false when the time is up. */
   boolean awaitEnd(Duration patience) throws InterruptedException {
     thread.join(Math.max(1, patience.toMillis()));
@@ -135,14 +139,7 @@ final class Loop {
   }
 
   private static String sqlState(Throwable error) {
-    Throwable cause = error;
-    while (cause != null) {
-      if (cause instanceof SQLException sql && sql.getSQLState() != null) {
-        return sql.getSQLState();
-      }
-      cause = cause.getCause();
-    }
-    return "none";
+    return DatabaseFault.find(error).map(SQLException::getSQLState).orElse("none");
   }
 
   private void rest(Duration duration) {

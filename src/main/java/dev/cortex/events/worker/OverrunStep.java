@@ -61,7 +61,9 @@ final class OverrunStep implements Loop.Step {
       ended.put(slot.number(), new Ended(running.startedNanos(), now));
       end(running);
     } else if (now - before.atNanos() > ENDING.toNanos()) {
-      telemetry.record(new EngineEvent.SlotLost(running.queue().name(), slot.number()));
+      telemetry.record(
+          new EngineEvent.SlotLost(
+              running.queue().name(), running.queue().definition().work().mode(), slot.number()));
       slot.giveUp();
       whenStuck.accept(slot);
     }

@@ -106,6 +106,10 @@ final class Session implements AutoCloseable {
     return isAborted || cancelled(delivery).isPresent();
   }
 
+  boolean isAborted() {
+    return isAborted;
+  }
+
   /** Cuts the connection: the server rolls back, and what was held is free. */
   void abort() {
     isAborted = true;

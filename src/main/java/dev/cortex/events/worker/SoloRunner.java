@@ -160,10 +160,7 @@ final class SoloRunner {
       return switch (acknowledger.acknowledge(session, queue, List.of(delivery))) {
         case COMMITTED -> verdict;
         case TRANSACTION_ENDED -> spoiled(session, transactionEnded(queue, attempt));
-        case SESSION_CHANGED -> {
-          session.spoil();
-          yield sessionChanged(queue, attempt);
-        }
+        case SESSION_CHANGED -> spoiled(session, sessionChanged(queue, attempt));
       };
     } catch (SQLException e) {
       return isWithoutSavepoint(e)
@@ -172,9 +169,9 @@ final class SoloRunner {
     }
   }
 
-  private static Verdict spoiled(Session session, Settlement settlement) {
+  private static Verdict spoiled(Session session, Verdict verdict) {
     session.spoil();
-    return new Verdict.Settle(settlement);
+    return verdict;
   }
 
   /** Its effects are rolled back, the session with them. */
@@ -187,17 +184,19 @@ final class SoloRunner {
             queue.definition().retry()));
   }
 
+  /** What it committed stays. */
+  static Verdict transactionEnded(HandlerQueue queue, int attempt) {
+    return new Verdict.Settle(
+        Verdict.charge(
+            "transaction_ended",
+            "the handler committed or rolled back the engine's transaction",
+            attempt,
+            queue.definition().retry()));
+  }
+
   /** invalid_savepoint_specification, no_active_sql_transaction: it went with its transaction. */
   private static boolean isWithoutSavepoint(SQLException error) {
     return "3B001".equals(error.getSQLState()) || "25P01".equals(error.getSQLState());
-  }
-
-  private static Settlement transactionEnded(HandlerQueue queue, int attempt) {
-    return Verdict.charge(
-        "transaction_ended",
-        "the handler committed or rolled back the engine's transaction",
-        attempt,
-        queue.definition().retry());
   }
 
   private static Settlement charged(HandlerQueue queue, Delivery delivery, Strikes.Charge charge) {

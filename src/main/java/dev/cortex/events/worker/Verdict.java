@@ -1,15 +1,11 @@
 package dev.cortex.events.worker;
 
-import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.delivery.Settlement;
-import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.concurrent.ThreadLocalRandom;
-import org.postgresql.util.PSQLException;
-import org.postgresql.util.ServerErrorMessage;
 
 /**
  * What a call of a handler means for its delivery. All decisions about attempts are taken here, by
@@ -48,8 +44,8 @@ sealed interface Verdict {
     }
     HandlerCall.Threw threw = (HandlerCall.Threw) result;
     return threw.isForeign()
-        ? charged("handler_failed", threw.error(), attempt, policy)
-        : ofError(threw.error(), attempt, policy);
+        ? charged("handler_failed", threw.failure(), attempt, policy)
+        : ofFailure(threw.failure(), attempt, policy);
   }
 
   /**
@@ -66,10 +62,10 @@ sealed interface Verdict {
     }
     return switch (state) {
       case HELD ->
-          threw.error() instanceof InvalidEventException
-                  || threw.error() instanceof EmittedTooMuchException
-              ? ofError(threw.error(), attempt, policy)
-              : charged("handler_failed", threw.error(), attempt, policy);
+          switch (threw.failure().kind()) {
+            case INVALID_EVENT, EMITTED_TOO_MUCH -> ofFailure(threw.failure(), attempt, policy);
+            case INTERRUPTED, OTHER -> charged("handler_failed", threw.failure(), attempt, policy);
+          };
       case RECALLED -> new GivenBack();
       case OVERRAN -> ofStrikes(Strikes.Charge.TIME_BUDGET, attempt, policy);
       case LOST -> new Forfeited();
@@ -95,31 +91,33 @@ sealed interface Verdict {
     return new Settle(Settlement.cancel(((Outcome.Cancel) outcome).reason()));
   }
 
-  /** Judges an error that a handler threw or that its transaction met with. */
-  static Verdict ofError(Throwable error, int attempt, RetryPolicy policy) {
-    if (error instanceof InterruptedException) {
-      // The worker stops and the handler obeyed: as if the connection had been taken from it.
-      return new DatabaseGone(new SQLException("the worker stops", "57P01", error));
-    }
-    if (error instanceof EmittedTooMuchException) {
-      return charged("emitted_too_much", error, attempt, policy);
-    }
-    if (error instanceof InvalidEventException) {
-      // What it read or emitted breaks a rule, and will the next time too.
-      return new Settle(Settlement.dead("invalid_event", describe(error)));
-    }
-    DatabaseFault fault = DatabaseFault.of(error).orElse(DatabaseFault.OTHER);
-    return switch (fault) {
-      case CONTENTION -> new Clash();
-      case CONNECTION_LOST, EXHAUSTED -> new DatabaseGone(sqlException(error));
-      case TRANSACTION_TIMEOUT -> charged("transaction_timeout", error, attempt, policy);
-      case STATEMENT_CANCELLED -> charged("statement_cancelled", error, attempt, policy);
-      case REJECTED, ACCESS_DENIED, OTHER -> charged("handler_failed", error, attempt, policy);
+  /** Judges an error that a transaction of the engine's met with. */
+  static Verdict ofError(SQLException error, int attempt, RetryPolicy policy) {
+    return ofFailure(Failure.of(error), attempt, policy);
+  }
+
+  private static Verdict ofFailure(Failure failure, int attempt, RetryPolicy policy) {
+    return switch (failure.kind()) {
+      // As if the connection had been taken from it.
+      case INTERRUPTED -> new DatabaseGone(new SQLException("the worker stops", "57P01"));
+      case EMITTED_TOO_MUCH -> charged("emitted_too_much", failure, attempt, policy);
+      case INVALID_EVENT -> new Settle(Settlement.dead("invalid_event", failure.description()));
+      case OTHER -> ofFault(failure, attempt, policy);
     };
   }
 
-  private static Verdict charged(String reason, Throwable error, int attempt, RetryPolicy policy) {
-    return new Settle(charge(reason, describe(error), attempt, policy));
+  private static Verdict ofFault(Failure failure, int attempt, RetryPolicy policy) {
+    return switch (failure.fault()) {
+      case CONTENTION -> new Clash();
+      case CONNECTION_LOST, EXHAUSTED -> new DatabaseGone(failure.asAbsence());
+      case TRANSACTION_TIMEOUT -> charged("transaction_timeout", failure, attempt, policy);
+      case STATEMENT_CANCELLED -> charged("statement_cancelled", failure, attempt, policy);
+      case REJECTED, ACCESS_DENIED, OTHER -> charged("handler_failed", failure, attempt, policy);
+    };
+  }
+
+  private static Verdict charged(String reason, Failure failure, int attempt, RetryPolicy policy) {
+    return new Settle(charge(reason, failure.description(), attempt, policy));
   }
 
   /** Charges an attempt by the policy: retry, or dead after the last one. */
@@ -136,36 +134,5 @@ sealed interface Verdict {
 
   private static Duration delayAfter(int attempt, RetryPolicy policy) {
     return policy.delayAfter(attempt, ThreadLocalRandom.current().nextDouble());
-  }
-
-  /**
-   * The error's class and message. Of an error of the server's only the primary message, since its
-   * detail quotes the row.
-   */
-  static String describe(Throwable error) {
-    if (error instanceof PSQLException serverError) {
-      ServerErrorMessage message = serverError.getServerErrorMessage();
-      if (message != null) {
-        return "SQLSTATE " + message.getSQLState() + ": " + message.getMessage();
-      }
-    }
-    return error.getClass().getName() + ": " + messageOf(error);
-  }
-
-  /** The user's code too: an exception of theirs may fail to say what it is. */
-  private static String messageOf(Throwable error) {
-    try {
-      return String.valueOf(error.getMessage());
-    } catch (RuntimeException e) {
-      return "its message failed with " + e.getClass().getName();
-    }
-  }
-
-  private static SQLException sqlException(Throwable error) {
-    Throwable cause = error;
-    while (cause != null && !(cause instanceof SQLException)) {
-      cause = cause.getCause();
-    }
-    return cause == null ? new SQLException(error) : (SQLException) cause;
   }
 }

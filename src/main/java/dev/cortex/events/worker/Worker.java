@@ -60,7 +60,16 @@ public final class Worker implements AutoCloseable {
 
   private final List<SlotLoop> slotLoops = new CopyOnWriteArrayList<>();
   private final LeaseKeeper keeper;
-  private final List<Loop> leaseLoops = new ArrayList<>();
+  private final LeaseStore leases = new LeaseStore();
+  private final RescueClock rescues;
+  private final Sessions handlers;
+
+  /** Likewise. */
+  private final List<LeaseLoop> leaseLoops = new CopyOnWriteArrayList<>();
+
+  /** How many there have been, lost ones too. Of the watching loop, once it runs. */
+  private int leasePlaces;
+
   private final List<Loop> keeperLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
   private final Deque<Runnable> onClosed = new ConcurrentLinkedDeque<>();
@@ -80,10 +89,9 @@ public final class Worker implements AutoCloseable {
     this.telemetry = telemetry;
     this.workerId = opening.workerId();
     this.dispatcher = new Dispatcher(opening.queues(), this::slotsAreIdle);
-    LeaseStore leases = new LeaseStore();
     List<HandlerQueue> leased = opening.queues().stream().filter(HandlerQueue::isLeased).toList();
-    this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased);
-    RescueClock rescues = new RescueClock(leases, dispatcher, leased, options.leases());
+    this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased, this::replace);
+    this.rescues = new RescueClock(leases, dispatcher, leased, options.leases());
     this.wakeStep =
         new WakeStep(
             sessions,
@@ -112,7 +120,7 @@ public final class Worker implements AutoCloseable {
         options
             .spool()
             .map(one -> new Loop("spool", new SpoolStep(one, pool, telemetry), telemetry));
-    Sessions handlers = new Sessions(pool, telemetry);
+    this.handlers = new Sessions(pool, telemetry);
     this.runner =
         new BatchRunner(
             handlers, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
@@ -121,9 +129,7 @@ public final class Worker implements AutoCloseable {
       addSlot();
     }
     for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
-      LeasePlace place =
-          new LeasePlace(pool, handlers, leases, keeper, rescues, dispatcher, telemetry, workerId);
-      leaseLoops.add(new Loop("lease-" + number, place, telemetry));
+      addLeasePlace();
     }
     if (!leased.isEmpty()) {
       keeperLoops.add(new Loop("lease-renewal", keeper::renew, telemetry));
@@ -176,7 +182,7 @@ public final class Worker implements AutoCloseable {
         new EngineEvent.WorkerStarted(
             workerId, options.name(), handlers.stream().map(HandlerDefinition::name).toList()));
     slotLoops.forEach(slotLoop -> slotLoop.loop().start());
-    leaseLoops.forEach(Loop::start);
+    leaseLoops.forEach(leaseLoop -> leaseLoop.loop().start());
     keeperLoops.forEach(Loop::start);
     wakeLoop.start();
     overruns.start();
@@ -245,6 +251,39 @@ public final class Worker implements AutoCloseable {
     }
   }
 
+  /** A place for leases and the thread that works it. */
+  private record LeaseLoop(int number, LeasePlace place, Loop loop) {}
+
+  private Loop addLeasePlace() {
+    LeasePlace place =
+        new LeasePlace(pool, handlers, leases, keeper, rescues, dispatcher, telemetry, workerId);
+    leasePlaces++;
+    Loop loop = new Loop("lease-" + leasePlaces, place, telemetry);
+    leaseLoops.add(new LeaseLoop(leasePlaces, place, loop));
+    return loop;
+  }
+
+  /** The same for a place whose leased handler does not return; the lease runs out. */
+  private void replace(HeldLease stuck) {
+    leaseLoops.stream()
+        .filter(leaseLoop -> leaseLoop.loop().isOf(stuck.thread()))
+        .findFirst()
+        .ifPresent(
+            lost -> {
+              telemetry.record(
+                  new EngineEvent.SlotLost(
+                      stuck.queue().name(),
+                      stuck.queue().definition().work().mode(),
+                      lost.number()));
+              lost.loop().stop();
+              leaseLoops.remove(lost);
+              lost.place().endTurn();
+            });
+    if (leasePlaces < options.leases() * (1 + MAX_REPLACEMENTS) && !isClosed.get()) {
+      addLeasePlace().start();
+    }
+  }
+
   private Duration takeTurn(Slot slot) throws InterruptedException, SQLException {
     Optional<Dispatcher.Turn> turn = dispatcher.take();
     if (turn.isPresent()) {
@@ -285,7 +324,7 @@ public final class Worker implements AutoCloseable {
     overruns.stop();
     dispatcher.stop();
     slotLoops.forEach(slotLoop -> slotLoop.loop().stop());
-    leaseLoops.forEach(Loop::stop);
+    leaseLoops.forEach(leaseLoop -> leaseLoop.loop().stop());
     wakeLoop.stop();
     wakeStep.stop();
     finishOrGiveBack();
@@ -320,7 +359,7 @@ public final class Worker implements AutoCloseable {
     boolean haveEnded = true;
     List<Loop> working = new ArrayList<>();
     slotLoops.forEach(slotLoop -> working.add(slotLoop.loop()));
-    working.addAll(leaseLoops);
+    leaseLoops.forEach(leaseLoop -> working.add(leaseLoop.loop()));
     for (Loop loop : working) {
       haveEnded &= await(loop, Duration.ofNanos(deadline - System.nanoTime()));
     }

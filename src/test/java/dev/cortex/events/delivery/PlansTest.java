@@ -11,6 +11,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -59,7 +60,8 @@ class PlansTest {
       statement.execute("insert into cortex.event_types (type) values ('test.plans')");
       try (ResultSet row =
           statement.executeQuery(
-              "select cortex.register_handler('plans', 'transactional', 20::smallint, '30 s', array['test.plans'])")) {
+              "select cortex.register_handler('plans', 'transactional', 20::smallint, '30 s',"
+                  + " array['test.plans'])")) {
         row.next();
         handler = row.getShort(1);
       }
@@ -127,7 +129,8 @@ class PlansTest {
     assertThat(plans.get(0))
         .contains("Index Scan using deliveries_due on deliveries d")
         .containsPattern(
-            "Index Cond: .*handler_id = \\$?\\w+.*lane = .*priority = .*ROW\\(run_at, event\\) >= ROW\\(.*ROW\\(run_at, event\\) < ROW\\(.*run_at <= ")
+            "Index Cond: .*handler_id = \\$?\\w+.*lane = .*priority = .*ROW\\(run_at, event\\) >="
+                + " ROW\\(.*ROW\\(run_at, event\\) < ROW\\(.*run_at <= ")
         .contains("actual rows=100");
     assertThat(plans.get(0)).as("by a plan for any parameters").contains("$");
   }
@@ -224,7 +227,7 @@ class PlansTest {
           plansOf(
               recorded -> {
                 leases.renew(recorded, WORKER, List.of(lease));
-                assertThat(leases.acknowledge(recorded, lease)).isTrue();
+                assertThat(leases.acknowledge(recorded, lease, Optional.empty())).isTrue();
                 recorded.rollback();
                 leases.settle(
                     recorded, lease, Settlement.retry("handler_failed", "", Duration.ofHours(1)));
@@ -409,7 +412,8 @@ class PlansTest {
           delete from pg_statistic
            where starelid = 'cortex.deliveries'::regclass
               or starelid in (select relid from pg_partition_tree('cortex.events'));
-          update pg_class set reltuples = 0, relpages = 0 where relname in ('deliveries', 'deliveries_due')""");
+          update pg_class set reltuples = 0, relpages = 0 where relname in ('deliveries', 'deliveries_due')\
+          """);
     }
   }
 

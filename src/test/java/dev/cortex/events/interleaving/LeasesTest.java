@@ -30,7 +30,8 @@ class LeasesTest {
 
   /** Ends leases, and delays, an hour ago. */
   private static final String EXPIRE =
-      "update cortex.deliveries set run_at = clock_timestamp() - interval '1 h' where run_at > clock_timestamp()";
+      "update cortex.deliveries set run_at = clock_timestamp() - interval '1 h' where run_at >"
+          + " clock_timestamp()";
 
   private final TestEngine engine;
   private final LeaseStore store = new LeaseStore();
@@ -55,7 +56,7 @@ class LeasesTest {
     try (Connection session = engine.session()) {
       Lease lease = lease(session, MINE);
       assertThat(renew(session, MINE, lease)).isEqualTo(Lease.Renewal.RENEWED);
-      assertThat(store.acknowledge(session, lease)).isTrue();
+      assertThat(store.acknowledge(session, lease, Optional.empty())).isTrue();
     }
     assertThat(engine.rows(TestEngine.ATTEMPTS, "leases")).containsExactly("0 done 1");
   }
@@ -84,13 +85,13 @@ class LeasesTest {
       assertThat(held.lostBy()).hasValue(MINE);
 
       assertThat(renew(session, MINE, lost)).isEqualTo(Lease.Renewal.GONE);
-      assertThat(store.acknowledge(session, lost)).isFalse();
+      assertThat(store.acknowledge(session, lost, Optional.empty())).isFalse();
       assertThat(store.settle(session, lost, Settlement.dead("handler_dead", ""))).isFalse();
       assertThat(store.settle(session, lost, Settlement.cancel(""))).isFalse();
       assertThat(store.giveBack(session, lost)).isFalse();
 
       assertThat(renew(session, OTHER, held)).isEqualTo(Lease.Renewal.RENEWED);
-      assertThat(store.acknowledge(session, held)).isTrue();
+      assertThat(store.acknowledge(session, held, Optional.empty())).isTrue();
     }
     assertThat(engine.rows(TestEngine.ATTEMPTS, "leases"))
         .containsExactly("0 crash 1 lease_lost", "0 done 2");
@@ -106,8 +107,8 @@ class LeasesTest {
       assertThat(store.giveBack(session, earlier)).isTrue();
       Lease later = lease(session, MINE);
       assertThat(later.delivery().attempt()).as("charged so far").isZero();
-      assertThat(store.acknowledge(session, earlier)).isFalse();
-      assertThat(store.acknowledge(session, later)).isTrue();
+      assertThat(store.acknowledge(session, earlier, Optional.empty())).isFalse();
+      assertThat(store.acknowledge(session, later, Optional.empty())).isTrue();
     }
   }
 
@@ -205,8 +206,8 @@ class LeasesTest {
       assertThat(isDue()).isEqualTo("t");
       Lease rescued = lease(session, OTHER);
       assertThat(tryLease(session, MINE)).isEmpty();
-      assertThat(store.acknowledge(session, first)).isFalse();
-      assertThat(store.acknowledge(session, rescued)).isTrue();
+      assertThat(store.acknowledge(session, first, Optional.empty())).isFalse();
+      assertThat(store.acknowledge(session, rescued, Optional.empty())).isTrue();
       assertThat(tryLease(session, MINE)).isPresent();
     }
   }
@@ -228,7 +229,7 @@ class LeasesTest {
       assertThat(engine.text("select state from cortex.cancel(?, 'a test')", id))
           .isEqualTo("cancelled");
       assertThat(renew(session, MINE, lease)).isEqualTo(Lease.Renewal.GONE);
-      assertThat(store.acknowledge(session, lease)).isFalse();
+      assertThat(store.acknowledge(session, lease, Optional.empty())).isFalse();
       assertThat(engine.text("select state from cortex.deliveries_of(?)", id))
           .isEqualTo("cancelled");
     }
@@ -295,7 +296,7 @@ class LeasesTest {
       assertRefused(session, id, "leases", lease.heldFence());
       Lease next = lease(session, OTHER);
       assertRefused(session, id, "leases", lease.heldFence());
-      store.acknowledge(session, next);
+      store.acknowledge(session, next, Optional.empty());
       assertRefused(session, id, "leases", next.heldFence());
     }
   }
@@ -355,7 +356,8 @@ class LeasesTest {
 
   private String isDue() throws SQLException {
     return engine.text(
-        "select is_due and cortex.has_room(handler_id) from cortex.due_handlers(array[?]::smallint[])",
+        "select is_due and cortex.has_room(handler_id) from"
+            + " cortex.due_handlers(array[?]::smallint[])",
         handler);
   }
 }

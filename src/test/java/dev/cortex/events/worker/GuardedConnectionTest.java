@@ -5,24 +5,55 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import java.io.StringReader;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
+import java.sql.Array;
+import java.sql.CallableStatement;
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
+import java.sql.Types;
+import java.sql.Wrapper;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.assertj.core.api.InstanceOfAssertFactories;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.postgresql.PGConnection;
+import org.postgresql.PGStatement;
+import org.postgresql.core.BaseConnection;
+import org.postgresql.jdbc.PgConnection;
+import org.postgresql.jdbc.PgStatement;
 
 /** The transaction as a handler sees it. */
 @ExtendWith(PostgresExtension.class)
 class GuardedConnectionTest {
+  private static final Set<Class<?>> LEADING_ON =
+      Set.of(
+          Connection.class,
+          Statement.class,
+          PreparedStatement.class,
+          CallableStatement.class,
+          ResultSet.class,
+          DatabaseMetaData.class,
+          Array.class);
+
   private final TestDatabase database;
   private Connection real;
   private GuardedConnection guard;
@@ -78,6 +109,300 @@ class GuardedConnectionTest {
         .isEqualTo("25001");
     assertThat(real.isClosed()).isFalse();
     assertThat(real.getAutoCommit()).isFalse();
+  }
+
+  static Stream<String> whatItsTextShowsToBeTheEngines() {
+    return Stream.of(
+        "commit",
+        "COMMIT",
+        "commit work",
+        "COMMIT AND CHAIN",
+        "end",
+        "end transaction",
+        "rollback",
+        "rollback work",
+        "rollback and chain",
+        "abort",
+        "begin",
+        "start transaction isolation level serializable",
+        "prepare transaction 'one'",
+        "commit prepared 'one'",
+        "rollback prepared 'one'",
+        " \t\r\n\f commit",
+        "-- first\ncommit",
+        "/* one /* in another */ */ commit",
+        "/**/rollback/**/work/* to */",
+        "prepare /* not a statement */ -- but\n transaction 'one'",
+        ";commit",
+        "; ;; commit;",
+        "commit;",
+        "begin; insert into guarded values (2); commit",
+        "insert into guarded values (2); commit; begin",
+        "insert into guarded values (2); -- and\n /* then */ commit",
+        "select 'it''s;'; commit",
+        "select e'it\\'s;'; commit",
+        "select '\\'; commit --'",
+        "select \"a;\" from (select 1 as \"a;\") t; commit",
+        "select $$;$$; commit",
+        "select $a$ $$ ; $a$; commit",
+        "rollback to savepoint s; commit",
+        "set transaction read only",
+        "set local transaction isolation level repeatable read",
+        "set transaction_read_only = on",
+        "set session characteristics as transaction isolation level serializable",
+        "set session session characteristics as transaction read only",
+        "{oj commit}",
+        "com{oj mit}");
+  }
+
+  @ParameterizedTest
+  @MethodSource("whatItsTextShowsToBeTheEngines")
+  void a_text_that_ends_begins_or_changes_a_transaction_is_refused_before_it_is_sent(String sql)
+      throws SQLException {
+    Connection connection = guard.connection();
+    try (Statement statement = connection.createStatement();
+        Statement bystander = connection.prepareStatement("select 1")) {
+      statement.execute("create temporary table guarded (n int)");
+      String transaction = transaction(statement);
+      List<ThrowingCallable> ways =
+          List.of(
+              () -> statement.execute(sql),
+              () -> statement.execute(sql, Statement.RETURN_GENERATED_KEYS),
+              () -> statement.executeUpdate(sql),
+              () -> statement.executeLargeUpdate(sql),
+              () -> statement.executeQuery(sql),
+              () -> statement.addBatch(sql),
+              () -> bystander.getConnection().createStatement().execute(sql),
+              () -> connection.prepareStatement(sql),
+              () -> connection.prepareStatement(sql, Statement.RETURN_GENERATED_KEYS),
+              () -> connection.prepareCall(sql),
+              () -> connection.unwrap(PGConnection.class).getCopyAPI().copyIn(sql),
+              () -> connection.unwrap(PGConnection.class).getCopyAPI().copyOut(sql));
+      for (ThrowingCallable way : ways) {
+        assertThatThrownBy(way)
+            .asInstanceOf(InstanceOfAssertFactories.throwable(SQLException.class))
+            .hasMessageContaining("a handler may not execute ")
+            .extracting(SQLException::getSQLState)
+            .isEqualTo("25001");
+      }
+      assertThat(transaction(statement)).isEqualTo(transaction);
+    }
+  }
+
+  private static String transaction(Statement statement) throws SQLException {
+    try (ResultSet row = statement.executeQuery("select now(), pg_current_xact_id()")) {
+      row.next();
+      return row.getString(1) + row.getString(2);
+    }
+  }
+
+  static Stream<String> whatOnlyLooksLikeIt() {
+    return Stream.of(
+        "savepoint s",
+        "savepoint s; rollback to s",
+        "savepoint s; rollback work to savepoint s; release s",
+        "savepoint s; /**/ rollback /**/ transaction -- to\n to s",
+        "select 'commit'",
+        "select '; commit'",
+        "select 'it''s; commit'",
+        "select e'it\\'s; commit'",
+        "select $$; commit$$",
+        "select $a$; commit; $$ $a$",
+        "select 1 as \"; commit\"",
+        "select 1 -- ; commit",
+        "select 1 /* ; commit /* ; */ ; commit */",
+        "select case when true then 1 end",
+        "select '{\"commit\": 1}'::jsonb",
+        "select {fn now()}",
+        "prepare p as select 1",
+        "set local lock_timeout = '1s'",
+        "set constraints all deferred",
+        "set local app.transaction = 'one'",
+        "create temporary table commits (begin_at int, \"end\" int)",
+        "do $$ begin perform 1; end $$",
+        "create function pg_temp.atomic() returns int language sql begin atomic select 1; select 2;"
+            + " end",
+        "");
+  }
+
+  @ParameterizedTest
+  @MethodSource("whatOnlyLooksLikeIt")
+  void a_text_that_only_looks_like_it_works(String sql) throws SQLException {
+    try (Statement statement = guard.connection().createStatement()) {
+      String transaction = transaction(statement);
+      statement.execute(sql);
+      assertThat(transaction(statement)).isEqualTo(transaction);
+    }
+  }
+
+  @Test
+  void strings_are_read_as_the_server_reads_them() throws SQLException {
+    try (Statement statement = guard.connection().createStatement()) {
+      statement.execute("set local standard_conforming_strings = off");
+      statement.execute("set local escape_string_warning = off");
+      statement.execute("select '\\'; commit --'");
+      assertThatThrownBy(() -> statement.execute("select '\\\\'; commit"))
+          .hasMessageContaining("a handler may not execute COMMIT");
+    }
+  }
+
+  @Test
+  void a_call_works_as_written_for_the_driver() throws SQLException {
+    try (CallableStatement call = guard.connection().prepareCall("{? = call abs(?)}")) {
+      call.registerOutParameter(1, Types.INTEGER);
+      call.setInt(2, -3);
+      call.execute();
+      assertThat(call.getInt(1)).isEqualTo(3);
+    }
+  }
+
+  /** No text of the client's shows it, and the server does not let it through either. */
+  @ParameterizedTest
+  @ValueSource(strings = {"call guarded_commit()", "do $$ begin commit; end $$"})
+  void what_commits_inside_of_the_server_is_refused_by_it(String sql) throws SQLException {
+    try (Statement statement = guard.connection().createStatement()) {
+      statement.execute(
+          "create procedure guarded_commit() language plpgsql as $$ begin commit; end $$");
+      assertThatThrownBy(() -> statement.execute(sql))
+          .asInstanceOf(InstanceOfAssertFactories.throwable(SQLException.class))
+          .extracting(SQLException::getSQLState)
+          .isEqualTo("2D000");
+    }
+  }
+
+  /** Every way that JDBC and the driver have from one of their objects to another one. */
+  @Test
+  void no_way_leads_past_the_guard() throws Exception {
+    Connection connection = guard.connection();
+    Statement statement = connection.createStatement();
+    PreparedStatement prepared = connection.prepareStatement("select array[1, 2], 'text'");
+    CallableStatement call = connection.prepareCall("select array[1, 2], 'text'");
+    ResultSet row = prepared.executeQuery();
+    row.next();
+    Array array = row.getArray(1);
+    call.execute();
+    statement.execute("select 1");
+    Map<Class<?>, Object> guarded = new LinkedHashMap<>();
+    guarded.put(Connection.class, connection);
+    guarded.put(PGConnection.class, connection.unwrap(PGConnection.class));
+    guarded.put(PGStatement.class, prepared.unwrap(PGStatement.class));
+    guarded.put(Array.class, array);
+    guarded.put(ResultSet.class, row);
+    guarded.put(DatabaseMetaData.class, connection.getMetaData());
+    guarded.put(Statement.class, statement);
+    guarded.put(PreparedStatement.class, prepared);
+    guarded.put(CallableStatement.class, call);
+    int ways = 0;
+    for (Map.Entry<Class<?>, Object> from : guarded.entrySet()) {
+      assertIsGuarded(from.getKey().getSimpleName(), from.getValue());
+      for (Method method : from.getKey().getMethods()) {
+        if (leadsOn(method.getReturnType())) {
+          Savepoint before = real.setSavepoint();
+          assertIsGuarded(method.toString(), result(from.getValue(), method));
+          real.rollback(before);
+          ways++;
+        }
+      }
+    }
+    assertThat(ways).isGreaterThan(80);
+  }
+
+  private static boolean leadsOn(Class<?> type) {
+    return type == Object.class || LEADING_ON.contains(type);
+  }
+
+  /** Nothing where it cannot be had here, which leads nowhere. */
+  private @Nullable Object result(Object from, Method method) throws IllegalAccessException {
+    Object[] arguments =
+        Stream.of(method.getParameterTypes()).map(GuardedConnectionTest::argument).toArray();
+    try {
+      return method.invoke(from, arguments);
+    } catch (InvocationTargetException e) {
+      assertThat(e.getCause()).as(method.toString()).isInstanceOf(SQLException.class);
+      return null;
+    }
+  }
+
+  private static @Nullable Object argument(Class<?> type) {
+    if (type == int.class) {
+      return 1;
+    } else if (type == long.class) {
+      return 1L;
+    } else if (type == boolean.class) {
+      return false;
+    } else if (type == String.class) {
+      return "select 1";
+    } else if (type == Class.class) {
+      return PgConnection.class;
+    }
+    return type == String[].class ? new String[] {"a"} : type == int[].class ? new int[] {1} : null;
+  }
+
+  private void assertIsGuarded(String way, @Nullable Object object) throws SQLException {
+    if (object == null || !LEADING_ON.stream().anyMatch(leading -> leading.isInstance(object))) {
+      return;
+    }
+    assertThat(Proxy.isProxyClass(object.getClass())).as(way).isTrue();
+    assertThat(Proxy.getInvocationHandler(object))
+        .as(way)
+        .isInstanceOf(GuardedConnection.Guard.class);
+    if (object instanceof Statement statement) {
+      assertThat(statement.getConnection()).as(way).isSameAs(guard.connection());
+    } else if (object instanceof DatabaseMetaData metadata) {
+      assertThat(metadata.getConnection()).as(way).isSameAs(guard.connection());
+    }
+  }
+
+  static Stream<Class<?>> whatIsBehindTheGuard() {
+    return Stream.of(PgConnection.class, BaseConnection.class, PgStatement.class, Object.class);
+  }
+
+  @ParameterizedTest
+  @MethodSource("whatIsBehindTheGuard")
+  void what_is_behind_the_guard_is_not_unwrapped(Class<?> type) throws SQLException {
+    Connection connection = guard.connection();
+    for (Wrapper wrapper :
+        List.of(connection, connection.getMetaData(), connection.createStatement())) {
+      if (type == Object.class) {
+        assertThat(wrapper.unwrap(type)).isSameAs(wrapper);
+      } else {
+        assertThat(wrapper.isWrapperFor(type)).isFalse();
+        assertThatThrownBy(() -> wrapper.unwrap(type))
+            .isInstanceOf(SQLException.class)
+            .hasMessageContaining("a handler may not unwrap " + type.getName());
+      }
+    }
+  }
+
+  @Test
+  void a_result_leads_back_to_the_statement_that_made_it() throws SQLException {
+    try (Statement statement = guard.connection().createStatement();
+        ResultSet row = statement.executeQuery("select array[1, 2]")) {
+      assertThat(row.getStatement()).isSameAs(statement).isEqualTo(statement);
+      row.next();
+      assertThat(row.getArray(1).getResultSet().getStatement().getConnection())
+          .isSameAs(guard.connection());
+    }
+  }
+
+  @Test
+  void arrays_and_copies_work() throws Exception {
+    Connection connection = guard.connection();
+    try (Statement statement = connection.createStatement()) {
+      statement.execute("create temporary table copied (n int)");
+    }
+    connection
+        .unwrap(PGConnection.class)
+        .getCopyAPI()
+        .copyIn("copy copied from stdin", new StringReader("1\n2\n"));
+    try (PreparedStatement query =
+        connection.prepareStatement("select count(*) from copied where n = any (?)")) {
+      query.setArray(1, connection.createArrayOf("int", new Integer[] {1, 2}));
+      try (ResultSet row = query.executeQuery()) {
+        row.next();
+        assertThat(row.getInt(1)).isEqualTo(2);
+      }
+    }
   }
 
   @Test

@@ -215,6 +215,49 @@ class LeasedHandlersTest {
   }
 
   @Test
+  void a_completion_that_ends_its_transaction_is_refused_and_charged() throws Exception {
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection -> {
+                        effect(connection, event);
+                        try (Statement statement = connection.createStatement()) {
+                          statement.execute("commit");
+                        }
+                      });
+                  return Outcome.done();
+                })
+            .withRetry(QUICK.withMaxAttempts(2)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'handler_failed' and attempt = 2");
+    assertThat(count(effects())).isZero();
+    assertThat(count(audit("done"))).isZero();
+  }
+
+  @Test
+  void a_completion_that_ends_its_transaction_past_the_guard_is_found_out_and_charged()
+      throws Exception {
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection -> {
+                        try (Statement statement = PastTheGuard.of(connection).createStatement()) {
+                          statement.execute("commit");
+                        }
+                        effect(connection, event);
+                      });
+                  return Outcome.done();
+                })
+            .withRetry(QUICK.withMaxAttempts(2)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'transaction_ended' and attempt = 2");
+    assertThat(count(audit("done"))).isZero();
+    assertThat(count(effects())).as("of the transaction that was none of the engine's").isZero();
+  }
+
+  @Test
   void a_completion_under_which_the_database_goes_away_every_time_is_charged() throws Exception {
     work(
         leased(
@@ -313,7 +356,8 @@ class LeasedHandlersTest {
     begun.await();
     // As another worker's cortex.lease does.
     run(
-        "update cortex.deliveries set fence = fence + 1, leased_by = -1, run_at = clock_timestamp() + '1 h' where "
+        "update cortex.deliveries set fence = fence + 1, leased_by = -1, run_at = clock_timestamp()"
+            + " + '1 h' where "
             + mine());
     assertThat(heard(EngineEvent.LeaseLost.class).reason()).isEqualTo("gone");
     mayEnd.countDown();
@@ -363,8 +407,8 @@ class LeasedHandlersTest {
     cortex.work(List.of(second)).close();
     emit();
     run(
-        "update cortex.deliveries set leased_by = 4711, leased_at = clock_timestamp(), fence = 7, attempt = 1,"
-            + " run_at = clock_timestamp() where "
+        "update cortex.deliveries set leased_by = 4711, leased_at = clock_timestamp(), fence = 7,"
+            + " attempt = 1, run_at = clock_timestamp() where "
             + mine());
     work(second);
     awaitCount(
@@ -466,6 +510,74 @@ class LeasedHandlersTest {
     begun.await();
     worker.close();
     assertThat(count(open() + " and leased_by is null and attempt = 0")).isOne();
+  }
+
+  @Test
+  void a_completion_past_the_time_budget_is_interrupted_undone_and_charged() throws Exception {
+    AtomicInteger interrupted = new AtomicInteger();
+    work(
+        leased(
+                (event, context) -> {
+                  context.complete(
+                      connection -> {
+                        effect(connection, event);
+                        try {
+                          mayEnd.await();
+                        } catch (InterruptedException e) {
+                          interrupted.incrementAndGet();
+                        }
+                      });
+                  return Outcome.done();
+                })
+            .withTimeBudget(Duration.ofMillis(300))
+            .withRetry(QUICK.withMaxAttempts(2)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'time_budget' and attempt = 2");
+    assertThat(interrupted.get()).isEqualTo(2);
+    assertThat(count(effects())).isZero();
+    assertThat(count(audit("done"))).isZero();
+  }
+
+  @Test
+  void a_completion_that_never_returns_costs_its_thread_but_not_its_place() throws Exception {
+    AtomicBoolean isFirst = new AtomicBoolean(true);
+    assertOnlyItsThreadIsLost(
+        (event, context) -> {
+          context.complete(
+              connection -> {
+                if (isFirst.getAndSet(false)) {
+                  awaitUninterruptibly(mayEnd);
+                }
+                effect(connection, event);
+              });
+          return Outcome.done();
+        });
+  }
+
+  @Test
+  void a_leased_handler_that_never_returns_costs_its_thread_but_not_its_place() throws Exception {
+    AtomicBoolean isFirst = new AtomicBoolean(true);
+    assertOnlyItsThreadIsLost(
+        (event, context) -> {
+          if (isFirst.getAndSet(false)) {
+            awaitUninterruptibly(mayEnd);
+          }
+          context.complete(connection -> effect(connection, event));
+          return Outcome.done();
+        });
+  }
+
+  /** The worker has one place; the first call keeps its thread. */
+  private void assertOnlyItsThreadIsLost(LeasedHandler work) throws Exception {
+    work(leased(work).withTimeBudget(Duration.ofMillis(300)), options().withLeases(1));
+    emit();
+    emit();
+    awaitCount(2, audit("done"));
+    assertThat(heard(EngineEvent.SlotLost.class))
+        .isEqualTo(new EngineEvent.SlotLost(handler, "leased", 1));
+    assertThat(count(audit("crash") + " and reason = 'lease_lost'")).isOne();
+    assertThat(count(effects())).isEqualTo(2);
+    mayEnd.countDown();
   }
 
   @Test

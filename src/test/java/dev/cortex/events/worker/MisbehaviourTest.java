@@ -8,31 +8,40 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerDefinition;
+import dev.cortex.events.handler.LeasedHandler;
 import dev.cortex.events.handler.Outcome;
 import dev.cortex.events.handler.RetryPolicy;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.telemetry.Telemetry;
+import java.io.InputStream;
 import java.sql.Connection;
+import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** What a handler does to the thread that it is lent. */
 @ExtendWith(PostgresExtension.class)
 class MisbehaviourTest {
   private static final String TYPE = "test.misbehaviour";
+  private static final AtomicInteger HANDLERS = new AtomicInteger();
 
   private final TestDatabase database;
 
@@ -89,13 +98,105 @@ class MisbehaviourTest {
         .containsOnly("dead handler_failed");
   }
 
+  static Stream<Throwable> whatAnswersByThrowing() {
+    return Stream.of(
+        new Unspeakable(() -> new IllegalStateException("no words")),
+        new Unspeakable(() -> new StackOverflowError("no depth")),
+        new Unspeakable(() -> new AssertionError("no")),
+        new Unspeakable(OutOfMemoryError::new),
+        new Unspeakable(() -> new Unspeakable(() -> new AssertionError("nor this"))),
+        new WithoutCause(),
+        new WithoutState(),
+        inACircle());
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatAnswersByThrowing")
+  void what_is_thrown_is_charged_whatever_it_answers_when_it_is_asked(Throwable thrown)
+      throws Exception {
+    assertThat(outcomes("unspeakable", (event, context) -> raise(thrown)))
+        .containsOnly("dead handler_failed");
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatAnswersByThrowing")
+  void so_it_is_where_a_leased_handler_throws_it(Throwable thrown) throws Exception {
+    assertThat(leasedOutcomes("unspeakable-lease", (event, context) -> raise(thrown)))
+        .containsOnly("dead handler_failed");
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatAnswersByThrowing")
+  void so_it_is_where_a_completion_throws_it(Throwable thrown) throws Exception {
+    assertThat(
+            leasedOutcomes(
+                "unspeakable-completion",
+                (event, context) -> {
+                  context.complete(connection -> raise(thrown));
+                  return Outcome.done();
+                }))
+        .containsOnly("dead handler_failed");
+  }
+
+  private static Outcome raise(Throwable thrown) throws SQLException {
+    if (thrown instanceof SQLException error) {
+      throw error;
+    }
+    throw unchecked(thrown);
+  }
+
+  private static RuntimeException unchecked(Throwable thrown) {
+    if (thrown instanceof Error error) {
+      throw error;
+    }
+    return (RuntimeException) thrown;
+  }
+
+  static Stream<Outcome> whatNoDatabaseCanHold() {
+    return Stream.of(
+        new Outcome.Dead(null),
+        new Outcome.Retry(null, Optional.empty()),
+        Outcome.dead("zero \0 character"),
+        Outcome.dead("half a pair \ud83d"),
+        Outcome.dead("x".repeat(7_999) + "\ud83d\ude00 cut into halves"),
+        Outcome.retry("\udc00"));
+  }
+
+  @ParameterizedTest(name = "{index}")
+  @MethodSource("whatNoDatabaseCanHold")
+  void an_outcome_is_recorded_whatever_its_text_is(Outcome outcome) throws Exception {
+    assertThat(outcomes("unwritable", (event, context) -> outcome))
+        .containsOnly(outcome instanceof Outcome.Dead ? "dead handler_dead" : "dead handler_retry");
+  }
+
   @Test
-  void an_error_without_a_describable_message_fails_the_attempt() throws Exception {
+  void a_message_that_no_database_can_hold_is_charged() throws Exception {
     assertThat(
             outcomes(
-                "indescribable",
+                "unwritable-message",
                 (event, context) -> {
-                  throw new IndescribableException();
+                  throw new IllegalStateException("\0 and \ud800");
+                }))
+        .containsOnly("dead handler_failed");
+  }
+
+  @Test
+  void a_cancellation_without_a_reason_is_recorded() throws Exception {
+    assertThat(outcomes("reasonless", (event, context) -> new Outcome.Cancel(null)))
+        .containsOnly("cancel cancelled");
+  }
+
+  @Test
+  void memory_that_runs_out_fails_the_attempt_and_no_slot() throws Exception {
+    assertThat(
+            outcomes(
+                "greedy",
+                (event, context) -> {
+                  List<long[]> kept = new ArrayList<>();
+                  while (kept.size() < Integer.MAX_VALUE) {
+                    kept.add(new long[Integer.MAX_VALUE / 64]);
+                  }
+                  return Outcome.retry("kept " + kept.size());
                 }))
         .containsOnly("dead handler_failed");
   }
@@ -119,6 +220,87 @@ class MisbehaviourTest {
 
   private static Outcome dig(int depth) {
     return depth == 0 ? Outcome.done() : dig(depth + 1);
+  }
+
+  static Stream<Throwable> whatAStreamMayThrow() {
+    return Stream.of(new StackOverflowError(), new IllegalStateException("no more bytes"));
+  }
+
+  /** What the server was sent of the statement ends in the middle of it. */
+  @ParameterizedTest
+  @MethodSource("whatAStreamMayThrow")
+  void an_error_inside_of_the_driver_costs_the_connection_and_is_charged_in_the_end(Throwable error)
+      throws Exception {
+    assertThat(
+            outcomes(
+                "half-sent",
+                (event, context) -> {
+                  try (PreparedStatement statement =
+                      context.connection().prepareStatement("select length(?)")) {
+                    statement.setBinaryStream(1, streamEndingIn(error), 100_000);
+                    statement.execute();
+                  } catch (IllegalStateException | StackOverflowError e) {
+                    // overlooked
+                  }
+                  return Outcome.done();
+                }))
+        .containsOnly("dead database_gone");
+  }
+
+  private static InputStream streamEndingIn(Throwable error) {
+    return new InputStream() {
+      private int read;
+
+      @Override
+      public int read() {
+        if (++read > 50_000) {
+          throw unchecked(error);
+        }
+        return 1;
+      }
+
+      @Override
+      public int read(byte[] bytes, int start, int length) {
+        bytes[start] = (byte) read();
+        return 1;
+      }
+    };
+  }
+
+  static Stream<String> waysToEndOrChangeTheTransactionByText() {
+    return Stream.of(
+        "commit",
+        "rollback",
+        "/* done */ end; begin",
+        "commit and chain",
+        "set transaction read only",
+        "set session characteristics as transaction read only");
+  }
+
+  @ParameterizedTest
+  @MethodSource("waysToEndOrChangeTheTransactionByText")
+  void a_handler_that_would_end_or_change_the_transaction_costs_its_neighbours_nothing(String sql)
+      throws Exception {
+    run("create table if not exists neighbours (handler text, source text)");
+    run("grant all on neighbours to public");
+    String name = unique("ending");
+    List<String> outcomes =
+        outcomes(
+            HandlerDefinition.oneByOne(
+                name,
+                (event, context) -> {
+                  try (Statement statement = context.connection().createStatement()) {
+                    statement.execute(
+                        "insert into neighbours values ('" + name + "', '" + event.source() + "')");
+                    if (event.source().equals("source-2")) {
+                      statement.execute(sql);
+                    }
+                  }
+                  return Outcome.done();
+                }));
+    assertThat(outcomes).containsExactlyInAnyOrder("done", "dead handler_failed", "done");
+    assertThat(texts("select source from neighbours where handler = '" + name + "' order by 1"))
+        .containsExactly("source-1", "source-3");
   }
 
   @Test
@@ -211,13 +393,47 @@ class MisbehaviourTest {
     }
   }
 
-  private static final class IndescribableException extends Exception {
+  /** Its message cannot be had. */
+  private static final class Unspeakable extends RuntimeException {
     private static final long serialVersionUID = 1L;
+
+    private final transient Supplier<Throwable> answer;
+
+    Unspeakable(Supplier<Throwable> answer) {
+      this.answer = answer;
+    }
 
     @Override
     public String getMessage() {
-      throw new IllegalStateException("no words");
+      throw unchecked(answer.get());
     }
+  }
+
+  /** What it was caused by cannot be had. */
+  private static final class WithoutCause extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public synchronized Throwable getCause() {
+      throw new StackOverflowError("no cause");
+    }
+  }
+
+  /** Its state cannot be had. */
+  private static final class WithoutState extends SQLException {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public String getSQLState() {
+      throw new AssertionError("no state");
+    }
+  }
+
+  private static Throwable inACircle() {
+    IllegalStateException first = new IllegalStateException("first");
+    IllegalStateException second = new IllegalStateException("second", first);
+    first.initCause(second);
+    return first;
   }
 
   /** How three events end, one attempt each, with a worker of one slot. */
@@ -227,11 +443,20 @@ class MisbehaviourTest {
 
   private List<String> outcomes(
       String name, EventHandler work, UnaryOperator<HandlerDefinition> change) throws Exception {
+    return outcomes(change.apply(HandlerDefinition.oneByOne(unique(name), work)));
+  }
+
+  private List<String> leasedOutcomes(String name, LeasedHandler work) throws Exception {
+    return outcomes(HandlerDefinition.leased(unique(name), work));
+  }
+
+  private static String unique(String name) {
+    return name + "-" + HANDLERS.incrementAndGet();
+  }
+
+  private List<String> outcomes(HandlerDefinition definition) throws Exception {
     HandlerDefinition handler =
-        change.apply(
-            HandlerDefinition.oneByOne(name, work)
-                .on(TYPE)
-                .withRetry(RetryPolicy.defaults().withMaxAttempts(1)));
+        definition.on(TYPE).withRetry(RetryPolicy.defaults().withMaxAttempts(1));
     try (Worker worker =
         Worker.start(
             database.dataSource(),
@@ -240,13 +465,15 @@ class MisbehaviourTest {
             WorkerOptions.defaults().withSlots(1).withGracePeriod(Duration.ofSeconds(1)),
             Telemetry.silent())) {
       assertThat(worker.workerId()).isPositive();
-      for (int i = 0; i < 3; i++) {
-        try (Connection connection = database.connection()) {
-          new Outbox().emit(connection, EventDraft.of(TYPE, "test"));
+      try (Connection connection = database.connection()) {
+        connection.setAutoCommit(false);
+        for (int i = 1; i <= 3; i++) {
+          new Outbox().emit(connection, EventDraft.of(TYPE, "source-" + i));
         }
+        connection.commit();
       }
-      await().atMost(Duration.ofSeconds(60)).until(() -> ended(name).size() == 3);
-      return ended(name);
+      await().atMost(Duration.ofSeconds(60)).until(() -> ended(handler.name()).size() == 3);
+      return ended(handler.name());
     } finally {
       run("delete from cortex.subscriptions");
     }

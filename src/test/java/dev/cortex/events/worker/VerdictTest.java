@@ -94,8 +94,13 @@ class VerdictTest {
   @ParameterizedTest
   @ValueSource(strings = {"08006", "57P01", "57P03", "25006", "53100", "58030"})
   void a_database_that_went_away_or_is_out_of_something_charges_nothing(String state) {
-    SQLException error = sql(state);
-    assertThat(threw(error, 1)).isEqualTo(new Verdict.DatabaseGone(error));
+    assertThat(threw(new RuntimeException(sql(state)), 1))
+        .isInstanceOfSatisfying(
+            Verdict.DatabaseGone.class,
+            gone -> {
+              assertThat(gone.error().getSQLState()).isEqualTo(state);
+              assertThat(gone.error().getMessage()).endsWith("state " + state);
+            });
   }
 
   @Test
@@ -128,7 +133,7 @@ class VerdictTest {
   }
 
   private static Verdict threw(Throwable error, int attempt) {
-    return Verdict.of(new HandlerCall.Threw(error, false), attempt, POLICY);
+    return Verdict.of(new HandlerCall.Threw(Failure.of(error), false), attempt, POLICY);
   }
 
   private static Settlement settled(Verdict verdict) {

@@ -205,12 +205,13 @@ class WorkerTest {
   }
 
   @Test
-  void a_handler_that_commits_by_sql_is_found_out_and_charged() throws Exception {
+  void a_handler_that_commits_past_the_guard_is_found_out_and_charged() throws Exception {
     emit(3);
     HandlerDefinition hijacker =
         oneByOne(
                 (event, context) -> {
-                  try (Statement statement = context.connection().createStatement()) {
+                  Connection connection = PastTheGuard.of(context.connection());
+                  try (Statement statement = connection.createStatement()) {
                     statement.execute("commit");
                     statement.execute("begin");
                   }
@@ -341,12 +342,14 @@ class WorkerTest {
     worker.close();
     awaitCount(
         0,
-        "select count(*) from pg_locks where relation = 'cortex.deliveries'::regclass and mode = 'RowShareLock'");
+        "select count(*) from pg_locks where relation = 'cortex.deliveries'::regclass and mode ="
+            + " 'RowShareLock'");
     assertThat(effects()).isZero();
     assertThat(count(deliveries() + " and attempt = 0")).isEqualTo(3);
     assertThat(
             count(
-                "select count(*) from cortex.attempts a join cortex.handlers h using (handler_id) where h.name = '"
+                "select count(*) from cortex.attempts a join cortex.handlers h using (handler_id)"
+                    + " where h.name = '"
                     + handler
                     + "'"))
         .isZero();
@@ -515,7 +518,8 @@ class WorkerTest {
   }
 
   private String audit(String outcome) {
-    return "select count(*) from cortex.attempts join cortex.handlers using (handler_id) where name = '"
+    return "select count(*) from cortex.attempts join cortex.handlers using (handler_id) where name"
+        + " = '"
         + handler
         + "' and outcome = '"
         + outcome
@@ -523,7 +527,8 @@ class WorkerTest {
   }
 
   private String deliveries() {
-    return "select count(*) from cortex.deliveries join cortex.handlers using (handler_id) where name = '"
+    return "select count(*) from cortex.deliveries join cortex.handlers using (handler_id) where"
+        + " name = '"
         + handler
         + "'";
   }
