@@ -77,6 +77,21 @@ comment on column cortex.partitions.state is 'attached; or detached or detaching
 
 grant select on cortex.partitions to ${worker}, ${auditor}, ${operator};
 
+-- How many rows a month has. One that is detached is not read through its parent, and nobody but the owner reads the
+-- table itself.
+create function cortex.rows_of_partition(p_partition text) returns bigint
+language plpgsql stable security definer set search_path = cortex, pg_temp set jit = off as $$
+declare
+  v_rows bigint;
+begin
+  if not exists (select from cortex.partitions p where p.partition = p_partition) then
+    perform cortex.refuse_action('partition', 'must be a month of the log or of the audit', p_partition, 'no_data_found');
+  end if;
+  execute format('select count(*) from cortex.%I', p_partition) into v_rows;
+  return v_rows;
+end
+$$;
+
 -- Ends open deliveries of events that were received in [p_from, p_until), of these types only where given. Looks at no
 -- more than p_max, and returns how many those were and how many of them have ended; the others are in lanes in which
 -- somebody works. Each that ends leaves an attempts row of outcome expire. What a worker holds or has leased at this
@@ -227,7 +242,7 @@ end
 $$;
 
 revoke all on function
-      cortex.record_retention_change, cortex.log_lock_key, cortex.expire_deliveries, cortex.archive_lines,
+      cortex.record_retention_change, cortex.log_lock_key, cortex.rows_of_partition, cortex.expire_deliveries, cortex.archive_lines,
       cortex.archive_line, cortex.drop_archived, cortex.prune_keys
    from public;
-grant execute on function cortex.log_lock_key to ${auditor}, ${operator};
+grant execute on function cortex.log_lock_key, cortex.rows_of_partition to ${auditor}, ${operator};

@@ -60,9 +60,16 @@ public final class Archive {
     return asked(connection -> new DryRun(new ArchiveStore(connection)).run());
   }
 
-  /** What is archived, the oldest first. */
+  /** Where its files are, or will be: no run that has nothing to archive makes the directory. */
+  public Path directory() {
+    return asked(connection -> directory(connection).root());
+  }
+
+  /**
+   * What is archived, the oldest first. {@link #verify} names what has no manifest to tell of it.
+   */
   public List<ArchivedFile> list() {
-    return asked(connection -> directory(connection).list());
+    return asked(connection -> directory(connection).manifests().files());
   }
 
   /** Reads every file of the archive and holds it against its checksum. */

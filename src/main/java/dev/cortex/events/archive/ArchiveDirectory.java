@@ -1,5 +1,6 @@
 package dev.cortex.events.archive;
 
+import dev.cortex.events.event.FileFault;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -8,7 +9,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
-import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -36,6 +37,10 @@ final class ArchiveDirectory {
   static ArchiveDirectory of(Optional<Path> given, Retention settings) {
     return new ArchiveDirectory(
         given.or(settings::directory).orElseThrow(Archive::withoutDirectory));
+  }
+
+  Path root() {
+    return root;
   }
 
   Path path(String name) {
@@ -104,25 +109,39 @@ final class ArchiveDirectory {
         || Files.exists(path(name + Manifest.SUFFIX), LinkOption.NOFOLLOW_LINKS);
   }
 
-  List<ArchivedFile> list() throws IOException {
-    List<ArchivedFile> files = new ArrayList<>();
+  /**
+   * What the manifests say.
+   *
+   * @param files those whose manifest can be read
+   * @param unreadable the names of those whose manifest cannot be
+   */
+  record Manifests(List<ArchivedFile> files, List<String> unreadable) {}
+
+  Manifests manifests() throws IOException {
+    Manifests manifests = new Manifests(new ArrayList<>(), new ArrayList<>());
     for (String name : names()) {
-      Optional<ArchivedFile> file = manifest(name);
-      file.ifPresent(files::add);
+      if (hasManifest(name)) {
+        manifest(name)
+            .ifPresentOrElse(manifests.files()::add, () -> manifests.unreadable().add(name));
+      }
     }
-    return files;
+    return manifests;
   }
 
   List<FileCheck> verify() throws IOException {
+    List<ArchivedFile> known = manifests().files();
     List<FileCheck> checks = new ArrayList<>();
     for (String name : names()) {
-      checks.add(new FileCheck(name, defect(name)));
+      checks.add(new FileCheck(name, defect(name, known)));
     }
     return checks;
   }
 
-  /** The names of files and of those that only their manifests tell of. */
+  /** The names of files and of those that only their manifests tell of; none before the first. */
   private List<String> names() throws IOException {
+    if (Files.exists(root) && !Files.isDirectory(root)) {
+      throw new NotDirectoryException(root.toString());
+    }
     List<String> names = new ArrayList<>();
     for (String kind : List.of("events", "attempts")) {
       if (Files.isDirectory(path(kind))) {
@@ -137,61 +156,92 @@ final class ArchiveDirectory {
         }
       }
     }
-    if (names.isEmpty() && !Files.isDirectory(root)) {
-      throw new NoSuchFileException(root.toString());
-    }
     return names;
   }
 
-  private Optional<ArchivedFile> manifest(String name) throws IOException {
-    Path manifest = path(name + Manifest.SUFFIX);
-    return Files.exists(manifest) ? Manifest.read(manifest, name) : Optional.empty();
+  private boolean hasManifest(String name) {
+    return Files.exists(path(name + Manifest.SUFFIX), LinkOption.NOFOLLOW_LINKS);
   }
 
-  private Optional<String> defect(String name) throws IOException {
-    if (!Files.exists(path(name + Manifest.SUFFIX))) {
-      return Optional.of(
-          "has no manifest: a run was interrupted before it was whole; it may be deleted");
+  private Optional<ArchivedFile> manifest(String name) {
+    return Manifest.read(path(name + Manifest.SUFFIX), name);
+  }
+
+  private Optional<String> defect(String name, List<ArchivedFile> known) {
+    Optional<ArchivedFile> manifest = manifest(name);
+    if (manifest.isPresent()) {
+      return defect(manifest.get());
     }
-    Optional<ArchivedFile> known = manifest(name);
-    return known.isEmpty()
-        ? Optional.of("must have a manifest that can be read")
-        : defect(known.get());
+    String missing =
+        hasManifest(name) ? "must have a manifest that can be read" : "has no manifest";
+    try {
+      return Optional.of(missing + "; " + worth(Content.of(path(name)), known));
+    } catch (IOException e) {
+      return Optional.of(missing + "; keep it: it may be the only copy; " + unreadable(e));
+    }
+  }
+
+  /**
+   * What a file without a manifest is good for. A run that was killed leaves one whose rows the
+   * next run has written again; but a manifest can be lost too.
+   */
+  private String worth(Content content, List<ArchivedFile> known) {
+    return known.stream()
+        .filter(file -> file.sha256().equals(content.sha256()) && defect(file).isEmpty())
+        .findFirst()
+        .map(file -> "it is the same as " + file.name() + ", which is whole: it is not needed")
+        .orElse("keep it: it may be the only copy; its " + content.lines() + " lines can be read");
   }
 
   /** What is wrong with a file, read from its first byte to its last. */
-  Optional<String> defect(ArchivedFile file) throws IOException {
+  Optional<String> defect(ArchivedFile file) {
     Path path = path(file.name());
     if (!Files.exists(path)) {
       return Optional.of("must exist");
     }
-    if (Files.size(path) != file.bytes()) {
-      return Optional.of("must have " + file.bytes() + " bytes, has " + Files.size(path));
-    }
-    try (InputStream bytes = Files.newInputStream(path);
-        DigestInputStream digested = new DigestInputStream(bytes, ArchiveWriter.sha256())) {
-      long rows = lines(digested);
-      digested.transferTo(OutputStream.nullOutputStream());
-      if (!ArchiveWriter.hex(digested.getMessageDigest().digest()).equals(file.sha256())) {
+    try {
+      if (Files.size(path) != file.bytes()) {
+        return Optional.of("must have " + file.bytes() + " bytes, has " + Files.size(path));
+      }
+      Content content = Content.of(path);
+      if (!content.sha256().equals(file.sha256())) {
         return Optional.of("must have the SHA-256 of its manifest, has another");
       }
-      return rows == file.rows()
+      return content.lines() == file.rows()
           ? Optional.empty()
-          : Optional.of("must have " + file.rows() + " lines, has " + rows);
-    } catch (ZipException | EOFException e) {
-      return Optional.of("must be compressed without damage");
+          : Optional.of("must have " + file.rows() + " lines, has " + content.lines());
+    } catch (IOException e) {
+      return Optional.of(unreadable(e));
     }
   }
 
-  private static long lines(InputStream compressed) throws IOException {
-    long lines = 0;
-    InputStream plain = new GZIPInputStream(compressed, ArchiveWriter.PIECE_BYTES);
-    byte[] piece = new byte[ArchiveWriter.PIECE_BYTES];
-    for (int read = plain.read(piece); read >= 0; read = plain.read(piece)) {
-      for (int i = 0; i < read; i++) {
-        lines += piece[i] == '\n' ? 1 : 0;
+  private static String unreadable(IOException e) {
+    return e instanceof ZipException || e instanceof EOFException
+        ? "must be compressed without damage"
+        : "must be readable: " + FileFault.of(e).reason();
+  }
+
+  /** What a file has: its lines, and the digest of its bytes. */
+  private record Content(long lines, String sha256) {
+    static Content of(Path path) throws IOException {
+      try (InputStream bytes = Files.newInputStream(path);
+          DigestInputStream digested = new DigestInputStream(bytes, ArchiveWriter.sha256());
+          InputStream plain = new GZIPInputStream(digested, ArchiveWriter.PIECE_BYTES)) {
+        long lines = lines(plain);
+        digested.transferTo(OutputStream.nullOutputStream());
+        return new Content(lines, ArchiveWriter.hex(digested.getMessageDigest().digest()));
       }
     }
-    return lines;
+
+    private static long lines(InputStream plain) throws IOException {
+      long lines = 0;
+      byte[] piece = new byte[ArchiveWriter.PIECE_BYTES];
+      for (int read = plain.read(piece); read >= 0; read = plain.read(piece)) {
+        for (int i = 0; i < read; i++) {
+          lines += piece[i] == '\n' ? 1 : 0;
+        }
+      }
+      return lines;
+    }
   }
 }

@@ -60,6 +60,8 @@ final class ArchiveRun {
   private final Map<String, Long> removed = new LinkedHashMap<>();
   private final List<ArchivedFile> files = new ArrayList<>();
   private final List<String> postponed = new ArrayList<>();
+  private final List<ArchivedFile> known = new ArrayList<>();
+  private final List<String> unreadable = new ArrayList<>();
   private long expired;
   private boolean stopped;
 
@@ -83,7 +85,8 @@ final class ArchiveRun {
       store.waitAsBefore();
       store.releaseRunLock();
     }
-    return new ArchiveReport(removed, expired, files, postponed, postponed.isEmpty() && !stopped);
+    boolean complete = postponed.isEmpty() && unreadable.isEmpty() && !stopped;
+    return new ArchiveReport(removed, expired, files, postponed, unreadable, complete);
   }
 
   private void archive() throws SQLException, IOException {
@@ -109,6 +112,9 @@ final class ArchiveRun {
   private void into(ArchiveDirectory directory, List<Partition> due, Retention retention)
       throws SQLException, IOException {
     try (DirectoryLabel label = directory.take(retention)) {
+      ArchiveDirectory.Manifests manifests = directory.manifests();
+      known.addAll(manifests.files());
+      unreadable.addAll(manifests.unreadable());
       for (Partition partition : due) {
         month(partition, retention, directory);
       }
@@ -268,13 +274,13 @@ final class ArchiveRun {
       throws SQLException, IOException {
     String identity = retention.server() + "/" + partition.oid();
     directory.prepare(partition.stem());
-    for (ArchivedFile known : directory.list()) {
-      if (known.identity().equals(identity)
-          && known.database().equals(retention.database())
-          && known.of().equals(partition.name())
-          && directory.defect(known).isEmpty()) {
-        files.add(known);
-        return Optional.of(known);
+    for (ArchivedFile file : known) {
+      if (file.identity().equals(identity)
+          && file.database().equals(retention.database())
+          && file.of().equals(partition.name())
+          && directory.defect(file).isEmpty()) {
+        files.add(file);
+        return Optional.of(file);
       }
     }
     String name = directory.freeName(partition.stem(), partition.suffix());

@@ -32,7 +32,7 @@ final class ArchiveWriter implements Closeable {
   private final String name;
   private final FileChannel channel;
   private final DigestOutputStream digested;
-  private final GZIPOutputStream compressed;
+  private final Compression compressed;
   private long rows;
 
   private ArchiveWriter(ArchiveDirectory directory, String name, FileChannel channel)
@@ -43,7 +43,7 @@ final class ArchiveWriter implements Closeable {
     this.digested =
         new DigestOutputStream(
             new BufferedOutputStream(Channels.newOutputStream(channel), PIECE_BYTES), sha256());
-    this.compressed = new GZIPOutputStream(digested, PIECE_BYTES);
+    this.compressed = new Compression(digested);
   }
 
   static ArchiveWriter open(ArchiveDirectory directory, String name) throws IOException {
@@ -113,6 +113,18 @@ final class ArchiveWriter implements Closeable {
 
   @Override
   public void close() throws IOException {
+    compressed.release();
     channel.close();
+  }
+
+  /** Gives the memory of the compression back without finishing it, as a run that fails does. */
+  private static final class Compression extends GZIPOutputStream {
+    Compression(OutputStream out) throws IOException {
+      super(out, PIECE_BYTES);
+    }
+
+    void release() {
+      def.end();
+    }
   }
 }

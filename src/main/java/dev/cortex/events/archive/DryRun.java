@@ -2,17 +2,15 @@ package dev.cortex.events.archive;
 
 import dev.cortex.events.archive.Retention.TypeRetention;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /** Counts what a run would remove, and changes nothing. */
 final class DryRun {
-  private static final String ROWS_OF_EVENTS =
-      "select count(*) from cortex.events e where e.received_at >= ? and e.received_at < ?";
-
-  private static final String ROWS_OF_ATTEMPTS =
-      "select count(*) from cortex.attempts a where a.finished_at >= ? and a.finished_at < ?";
+  /** Parameter: its name. A month that is detached has rows that its parent does not show. */
+  private static final String ROWS = "select cortex.rows_of_partition(?)";
 
   /** Of months that stay. Parameters: names, until, from. */
   private static final String ROWS_OF_TYPE =
@@ -42,29 +40,28 @@ final class DryRun {
         store.partitions().stream().filter(each -> ArchiveRun.isDue(each, retention)).toList();
     long expired = 0;
     for (Partition partition : due) {
-      rows.merge(
-          partition.parent(),
-          store.number(
-              partition.isOfEvents() ? ROWS_OF_EVENTS : ROWS_OF_ATTEMPTS,
-              ArchiveStore.time(partition.startsAt()),
-              ArchiveStore.time(partition.endsAt())),
-          Long::sum);
+      rows.merge(partition.parent(), store.number(ROWS, partition.name()), Long::sum);
       expired += partition.isOfEvents() ? store.openDeliveries(partition) : 0;
     }
-    var firstKept =
-        store.partitions().stream()
-            .filter(each -> each.isOfEvents() && !ArchiveRun.isDue(each, retention))
-            .map(Partition::startsAt)
-            .findFirst()
-            .orElse(retention.now());
+    Instant firstKept = firstKept("events", retention);
     for (TypeRetention type : retention.types()) {
       rows.merge("events", store.rowsOf(ROWS_OF_TYPE, type, firstKept), Long::sum);
     }
     var records = ArchiveStore.time(retention.recordsKeptFrom());
-    var months = ArchiveStore.time(firstKept);
-    rows.put("dedupe_keys", store.number(KEYS, records, months));
+    rows.put("dedupe_keys", store.number(KEYS, records, ArchiveStore.time(firstKept)));
     rows.put("fires", store.number(FIRES, records));
-    rows.put("workers", store.number(WORKERS, records, months));
-    return new ArchiveReport(rows, expired, List.of(), List.of(), true);
+    rows.put(
+        "workers",
+        store.number(WORKERS, records, ArchiveStore.time(firstKept("attempts", retention))));
+    return new ArchiveReport(rows, expired, List.of(), List.of(), List.of(), true);
+  }
+
+  /** When the oldest month begins that a run leaves. */
+  private Instant firstKept(String parent, Retention retention) throws SQLException {
+    return store.partitions().stream()
+        .filter(each -> each.parent().equals(parent) && !ArchiveRun.isDue(each, retention))
+        .map(Partition::startsAt)
+        .findFirst()
+        .orElse(retention.now());
   }
 }

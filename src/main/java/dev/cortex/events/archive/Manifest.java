@@ -36,8 +36,8 @@ final class Manifest {
     return Json.of(members).text() + "\n";
   }
 
-  /** Empty when it is no manifest that this program can read. */
-  static Optional<ArchivedFile> read(Path path, String name) throws IOException {
+  /** Empty when there is none that this program can read: one file's fault is not the others'. */
+  static Optional<ArchivedFile> read(Path path, String name) {
     try {
       ObjectNode members = Json.parse("manifest", Files.readString(path)).tree();
       if (members.path("format").asInt() != FORMAT) {
@@ -54,7 +54,7 @@ final class Manifest {
               members.path("bytes").asLong(),
               members.path("sha256").asText(),
               Instant.parse(members.path("written_at").asText())));
-    } catch (InvalidEventException | DateTimeParseException e) {
+    } catch (IOException | InvalidEventException | DateTimeParseException e) {
       return Optional.empty();
     }
   }

@@ -5,6 +5,7 @@ import dev.cortex.events.archive.ArchiveReport;
 import dev.cortex.events.archive.ArchivedFile;
 import dev.cortex.events.archive.FileCheck;
 import dev.cortex.events.event.ErrorCode;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.LinkedHashMap;
@@ -49,7 +50,8 @@ final class ArchiveCommand implements Runnable {
   @Command(
       name = "run",
       description =
-          "Archive and remove what is too old. As a member of the owner role. Killed, it is simply run again.")
+          "Archive and remove what is too old; exit with 75 when something of it had to stay. As a member of"
+              + " the owner role. Killed, it is simply run again.")
   int archive(
       @Option(
               names = "--directory",
@@ -62,11 +64,19 @@ final class ArchiveCommand implements Runnable {
       throws SQLException {
     try (Installation installation = cortex.open();
         StopSignals stop = StopSignals.listen()) {
-      Archive archive = archive(installation, Role.OWNER, directory);
+      Archive archive = archive(installation, dryRun ? Role.AUDITOR : Role.OWNER, directory);
       ArchiveReport report = dryRun ? archive.dryRun() : archive.run(stop::isAsked);
       cortex.console().print(json ? json(report, dryRun) : text(report, dryRun));
+      return status(report);
     }
-    return 0;
+  }
+
+  private int status(ArchiveReport report) {
+    if (report.complete()) {
+      return 0;
+    }
+    cortex.console().remark("incomplete, run it again: " + String.join("; ", report.left()));
+    return ErrorCode.TEMPORARY.exitStatus();
   }
 
   @Command(name = "list", description = "List the files of the archive.")
@@ -79,7 +89,10 @@ final class ArchiveCommand implements Runnable {
       @Option(names = "--json", description = "As a JSON array.") boolean json)
       throws SQLException {
     try (Installation installation = cortex.open()) {
-      cortex.answer(FILES, archive(installation, Role.AUDITOR, directory).list(), json);
+      Archive archive = archive(installation, Role.AUDITOR, directory);
+      List<ArchivedFile> files = archive.list();
+      cortex.answer(FILES, files, json);
+      remarkIfEmpty(files, archive);
     }
     return 0;
   }
@@ -97,10 +110,24 @@ final class ArchiveCommand implements Runnable {
       @Option(names = "--json", description = "As a JSON array.") boolean json)
       throws SQLException {
     try (Installation installation = cortex.open()) {
-      List<FileCheck> checks = archive(installation, Role.AUDITOR, directory).verify();
+      Archive archive = archive(installation, Role.AUDITOR, directory);
+      List<FileCheck> checks = archive.verify();
       cortex.answer(CHECKS, checks, json);
+      remarkIfEmpty(checks, archive);
       boolean isWhole = checks.stream().allMatch(check -> check.defect().isEmpty());
       return isWhole ? 0 : ErrorCode.INVALID_DATA.exitStatus();
+    }
+  }
+
+  private void remarkIfEmpty(List<?> rows, Archive archive) {
+    if (rows.isEmpty()) {
+      Path path = archive.directory();
+      cortex
+          .console()
+          .remark(
+              "the archive is empty: "
+                  + path
+                  + (Files.isDirectory(path) ? " has no files" : " is not there"));
     }
   }
 
@@ -111,6 +138,7 @@ final class ArchiveCommand implements Runnable {
     members.put("expired_deliveries", report.expiredDeliveries());
     members.put("files", report.files().stream().map(ArchivedFile::name).toList());
     members.put("postponed", report.postponed());
+    members.put("unreadable", report.unreadable());
     members.put("complete", report.complete());
     return Report.json(members);
   }

@@ -6,6 +6,8 @@ import dev.cortex.events.daemon.DaemonHome;
 import dev.cortex.events.daemon.DaemonJournal;
 import dev.cortex.events.daemon.Supervisor;
 import dev.cortex.events.database.OwnSession;
+import dev.cortex.events.spool.Postbox;
+import dev.cortex.events.spool.Spool;
 import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -63,6 +65,7 @@ final class DaemonRunCommand implements Callable<Integer> {
                 new DaemonEvents.Host(DaemonCommand.host(), daemon.directory()),
                 request,
                 daemons::emit,
+                Postbox.away(Spool.usual(daemons.cortex().console().environment()))::post,
                 Clock.systemUTC())) {
       FirstWord first = new FirstWord(daemons.cortex().console(), events);
       Supervisor supervisor =

@@ -30,7 +30,10 @@ final class Implementations {
         });
   }
 
-  /** The program, subscribed as the code is; no leased handler has an order. */
+  /**
+   * The program, subscribed as the code is, and limited as the code is unless it says otherwise; no
+   * leased handler has an order.
+   */
   private static HandlerDefinition onWhat(HandlerDefinition code, HandlerDefinition program) {
     if (code.order().isPresent()) {
       throw new IllegalArgumentException(
@@ -45,8 +48,8 @@ final class Implementations {
         program.timeBudget(),
         code.requirement(),
         program.order(),
-        program.maxRunning(),
-        program.maxEmitted());
+        program.maxRunning().isPresent() ? program.maxRunning() : code.maxRunning(),
+        code.maxEmitted());
   }
 
   /** Whether any handler has both. */

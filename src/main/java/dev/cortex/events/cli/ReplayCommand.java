@@ -14,12 +14,9 @@ import java.sql.SQLException;
 import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.LocalDate;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import java.util.function.Consumer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -128,29 +125,48 @@ final class ReplayCommand implements Callable<Integer> {
     try (Installation installation = cortex.open()) {
       Operations operations = installation.operations(Role.OPERATOR);
       List<HandlerDefinition> handlers = handlers(operations, programs);
-      List<ReplayedEvent> followed = new ArrayList<>();
-      Consumer<ReplayedEvent> consumer =
-          event -> {
-            if (mode == Mode.FOLLOWED && !event.deliveries().isEmpty()) {
-              followed.add(event);
-            } else {
-              tell(event, List.of(), summary);
-            }
-          };
-      if (dryRun) {
-        operations.previewReplay(request, consumer);
+      if (mode == Mode.DRY_RUN) {
+        operations.previewReplay(request, event -> tell(event, List.of(), summary));
+      } else if (mode == Mode.QUEUED) {
+        operations.replay(request, given(), event -> tell(event, List.of(), summary));
       } else {
-        operations.replay(request, reason.orElseThrow(), consumer);
-      }
-      if (!followed.isEmpty()) {
-        ReplayRun run = new ReplayRun(cortex.console(), installation, operations, handlers);
-        Map<ReplayedEvent, List<DeliveryStatus>> outcomes =
-            run.follow(followed, Duration.ofSeconds(wait));
-        followed.forEach(event -> tell(event, outcomes.getOrDefault(event, List.of()), summary));
+        follow(installation, operations, handlers, request, summary);
       }
     }
     cortex.console().print(json ? Report.json(summary.members()) : summary.text());
     return summary.exitStatus();
+  }
+
+  private String given() {
+    return reason.orElseThrow();
+  }
+
+  private void follow(
+      Installation installation,
+      Operations operations,
+      List<HandlerDefinition> handlers,
+      ReplayRequest request,
+      ReplaySummary summary)
+      throws SQLException, InterruptedException {
+    try (ReplayRun run =
+        new ReplayRun(
+            cortex.console(),
+            installation,
+            handlers,
+            Duration.ofSeconds(wait),
+            (event, known) -> tell(event, known, summary))) {
+      operations.replay(
+          request,
+          given(),
+          event -> {
+            if (event.deliveries().isEmpty()) {
+              tell(event, List.of(), summary);
+            } else {
+              run.follow(event);
+            }
+          });
+      run.finish();
+    }
   }
 
   private List<HandlerDefinition> programs() {

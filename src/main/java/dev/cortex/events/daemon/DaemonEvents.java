@@ -23,13 +23,14 @@ import org.slf4j.LoggerFactory;
 /**
  * Tells of daemons by events: daemon.started, daemon.stopped, daemon.start_refused. They are
  * emitted from a thread of its own, in order, each once: one that cannot be emitted now is tried
- * again until it is, or until this is closed and the time to do so is up. At most 1,000 wait; more
- * than that are dropped, and logged.
+ * again until it is, so that a host that nobody drains a spool on tells in the end. What still
+ * waits when this is closed and the time is up, and what would be more than 1,000 that wait, is
+ * kept elsewhere.
  */
 public final class DaemonEvents implements DaemonJournal, AutoCloseable {
   private static final int MAX_WAITING = 1_000;
   private static final Duration AGAIN = Duration.ofSeconds(5);
-  private static final Duration LAST_CHANCE = Duration.ofSeconds(15);
+  private static final Duration LAST_CHANCE = Duration.ofSeconds(5);
   private static final Logger LOG = LoggerFactory.getLogger(DaemonEvents.class);
 
   /** Emits one event, on whatever database it is for. */
@@ -50,6 +51,7 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
   private final Host host;
   private final Optional<String> request;
   private final Emitter emitter;
+  private final Emitter keeper;
   private final Clock clock;
   private final String run = UUID.randomUUID().toString();
   private final BlockingQueue<EventDraft> waiting = new LinkedBlockingQueue<>(MAX_WAITING);
@@ -62,13 +64,20 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
    *
    * @param source who states it
    * @param request public id of the event that asked for it
+   * @param keeper takes what the emitter could not emit, to be delivered by others
    */
   public DaemonEvents(
-      String source, Host host, Optional<String> request, Emitter emitter, Clock clock) {
+      String source,
+      Host host,
+      Optional<String> request,
+      Emitter emitter,
+      Emitter keeper,
+      Clock clock) {
     this.source = source;
     this.host = host;
     this.request = request;
     this.emitter = emitter;
+    this.keeper = keeper;
     this.clock = clock;
     thread.setDaemon(true);
     thread.start();
@@ -121,7 +130,7 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
             .withPayload(Json.of(payload));
     EventDraft tied = request.isPresent() ? draft.withCorrelationId(request.get()) : draft;
     if (!waiting.offer(tied)) {
-      LOG.error("{} of {} is told to nobody: too many wait", type, payload.get("daemon"));
+      keep(tied);
     }
   }
 
@@ -150,6 +159,7 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
         LOG.error("{} is told to nobody: {}", draft.type(), e.getMessage());
         return;
       } catch (InterruptedException e) {
+        keep(draft);
         throw e;
       } catch (Exception e) {
         if (!hasFailed) {
@@ -157,19 +167,33 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
           hasFailed = true;
         }
       }
-      TimeUnit.SECONDS.sleep(isClosing ? 1 : AGAIN.toSeconds());
+      try {
+        TimeUnit.SECONDS.sleep(isClosing ? 1 : AGAIN.toSeconds());
+      } catch (InterruptedException e) {
+        keep(draft);
+        throw e;
+      }
     }
   }
 
-  /** Emits what waits, for at most 15 seconds. */
+  private void keep(EventDraft draft) {
+    try {
+      keeper.emit(draft);
+    } catch (Exception e) {
+      LOG.error("{} is told to nobody: {}", draft.type(), e.toString());
+    }
+  }
+
+  /** Emits what waits, for at most five seconds, and has the rest kept. */
   @Override
   public void close() {
     isClosing = true;
     try {
       thread.join(LAST_CHANCE.toMillis());
       thread.interrupt();
-      if (!waiting.isEmpty() || thread.isAlive()) {
-        LOG.error("{} events of daemons are told to nobody", waiting.size() + 1);
+      thread.join(LAST_CHANCE.toMillis());
+      for (@Nullable EventDraft left = waiting.poll(); left != null; left = waiting.poll()) {
+        keep(left);
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();

@@ -57,13 +57,14 @@ final class ArchiveRequests implements LeasedHandler {
     payload.put("expired_deliveries", report.expiredDeliveries());
     payload.put("files", report.files().stream().map(ArchivedFile::name).toList());
     payload.put("postponed", report.postponed());
+    payload.put("unreadable", report.unreadable());
     payload.put("duration_ms", duration.toMillis());
     payload.put("complete", report.complete());
     payload.put(
         "message",
         report.removedInAll()
             + " rows archived or removed"
-            + (report.complete() ? "" : ", more are too old"));
+            + (report.complete() ? "" : "; left: " + report.left().get(0)));
     return EventDraft.of("system.cleanup_completed", "archive").withPayload(Json.of(payload));
   }
 }

@@ -122,7 +122,12 @@ final class ArchiveFiles {
 
     @Override
     public void close() throws IOException {
-      compressed.close();
+      InputStream known = plain;
+      if (known == null) {
+        compressed.close();
+      } else {
+        known.close(); // and what it reads from
+      }
     }
   }
 }

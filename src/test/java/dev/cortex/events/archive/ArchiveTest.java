@@ -341,6 +341,79 @@ class ArchiveTest {
   }
 
   @Test
+  void a_file_that_lost_its_manifest_is_to_be_kept_and_can_be_imported() throws Exception {
+    old("evt_20250115_120000_only");
+    run();
+    Files.delete(directory.resolve("events/2025-01.jsonl.gz" + Manifest.SUFFIX));
+
+    assertThat(defect("events/2025-01.jsonl.gz"))
+        .isEqualTo("has no manifest; keep it: it may be the only copy; its 1 lines can be read");
+    assertThat(restore(directory.resolve("events/2025-01.jsonl.gz")).accepted()).isEqualTo(1);
+  }
+
+  @Test
+  void a_file_without_a_manifest_is_not_needed_only_while_a_whole_one_is_the_same()
+      throws Exception {
+    old("evt_20250115_120000_twice");
+    run();
+    Path file = directory.resolve("events/2025-01.jsonl.gz");
+    Files.copy(file, directory.resolve("events/2025-01-2.jsonl.gz"));
+    assertThat(defect("events/2025-01-2.jsonl.gz"))
+        .isEqualTo(
+            "has no manifest; it is the same as events/2025-01.jsonl.gz, which is whole: it is not needed");
+
+    Files.write(file, new byte[] {1, 2, 3});
+    assertThat(defect("events/2025-01-2.jsonl.gz")).contains("keep it: it may be the only copy");
+  }
+
+  private String defect(String name) {
+    return archive().verify().stream()
+        .filter(check -> check.name().equals(name))
+        .findFirst()
+        .orElseThrow()
+        .defect()
+        .orElse("whole");
+  }
+
+  @Test
+  void a_manifest_that_cannot_be_read_is_named_and_keeps_no_other_month_from_leaving()
+      throws Exception {
+    old("evt_20250115_120000_first");
+    run();
+    Files.write(
+        directory.resolve("events/2025-01.jsonl.gz" + Manifest.SUFFIX),
+        new byte[] {'{', (byte) 0xff});
+    Files.writeString(
+        directory.resolve("attempts/2025-01.audit.gz" + Manifest.SUFFIX), "{\"format\": 1, ");
+    log.month("2025_01");
+    old("evt_20250115_120000_second");
+
+    ArchiveReport report = run();
+
+    assertThat(report.removed()).containsEntry("events", 1L);
+    assertThat(content("events/2025-01-2.jsonl.gz")).contains("second");
+    assertThat(report.postponed()).isEmpty();
+    assertThat(report.complete()).isFalse();
+    assertThat(report.left())
+        .containsExactly(
+            "events/2025-01.jsonl.gz: must have a manifest that can be read",
+            "attempts/2025-01.audit.gz: must have a manifest that can be read");
+    assertThat(archive().list()).hasSize(2);
+    assertThat(defect("events/2025-01.jsonl.gz"))
+        .startsWith("must have a manifest that can be read; keep it");
+  }
+
+  @Test
+  void a_dry_run_by_who_only_reads_counts_the_months_that_are_detached() throws Exception {
+    old("evt_20250115_120000_detached");
+    log.run("alter table cortex.events detach partition cortex.events_2025_01");
+    Archive reader = Archive.on(database.address("cortex_auditor").dataSource()).in(directory);
+
+    assertThat(reader.dryRun().removed()).containsEntry("events", 1L);
+    assertThat(run().removed()).containsEntry("events", 1L);
+  }
+
+  @Test
   void a_file_with_a_manifest_is_never_written_again() throws Exception {
     old("evt_20250115_120000_first");
     run();

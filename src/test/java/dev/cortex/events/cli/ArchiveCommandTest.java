@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.cortex.events.cli.TestCommandLine.Answer;
+import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.nio.file.Files;
@@ -15,6 +16,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
+import org.postgresql.ds.PGSimpleDataSource;
 
 /** What {@code cortex archive} does and says. */
 @ExtendWith(PostgresExtension.class)
@@ -92,13 +94,47 @@ class ArchiveCommandTest {
   }
 
   @Test
-  void without_a_directory_the_setting_is_named_and_a_missing_one_is_not_found() {
+  void without_a_directory_the_setting_is_named_and_a_missing_one_is_empty() {
     Answer unset = cortex.run("archive", "run");
     assertThat(unset.status()).isEqualTo(78);
     assertThat(unset.err()).contains("archive_directory must be set");
-    Answer missing =
-        cortex.run("archive", "list", "--directory", directory.resolve("none").toString());
-    assertThat(missing.status()).isEqualTo(66);
+    String none = directory.resolve("none").toString();
+    for (String question : new String[] {"list", "verify"}) {
+      Answer missing = cortex.run("archive", question, "--directory", none);
+      assertThat(missing.status()).as(missing.err()).isZero();
+      assertThat(missing.err()).contains("the archive is empty: " + none + " is not there");
+    }
+    assertThat(archive("list").err()).contains("the archive is empty: " + directory + " has no");
     assertThat(cortex.run("archive").status()).isEqualTo(64);
+  }
+
+  @Test
+  void an_incomplete_run_says_what_is_left_and_ends_with_75() throws Exception {
+    Files.createDirectory(directory.resolve("events"));
+    Files.write(directory.resolve("events/x.jsonl.gz.manifest"), new byte[] {(byte) 0xff});
+
+    Answer run = archive("run");
+
+    assertThat(run.status()).isEqualTo(75);
+    assertThat(run.err())
+        .contains("incomplete, run it again: events/x.jsonl.gz: must have a manifest");
+    assertThat(run.out()).containsPattern("events +1\n");
+  }
+
+  @Test
+  void a_dry_run_needs_no_owner() throws Exception {
+    DatabaseAddress auditor = database.address("cortex_auditor");
+    TestCommandLine reader =
+        TestCommandLine.at(
+            auditor.jdbcUrl()
+                + "?user="
+                + auditor.user()
+                + "&password="
+                + auditor.dataSource().unwrap(PGSimpleDataSource.class).getPassword());
+
+    Answer dry = reader.run("archive", "run", "--dry-run", "--directory", directory.toString());
+
+    assertThat(dry.status()).as(dry.err()).isZero();
+    assertThat(dry.out()).containsPattern("events +1\n");
   }
 }

@@ -19,6 +19,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -103,6 +104,36 @@ class ReplayCommandTest {
                     + " from cortex.audit_of(?)",
                 id))
         .isEqualTo("0 done,1 done,2 done");
+  }
+
+  @Test
+  void of_a_large_day_no_more_is_replayed_while_as_much_as_it_follows_is_open() throws Exception {
+    subscription.run(
+        "insert into cortex.events (type, source, log_only) select ?, 'w', true from generate_series(1, 5500)",
+        subscription.type());
+    AtomicInteger portions = new AtomicInteger();
+    try (CortexEvents worker =
+        work(
+            (event, context) -> {
+              if (event.id().equals(id)) {
+                await().atMost(PATIENCE).until(() -> portions() == 5);
+                await().during(Duration.ofSeconds(1)).until(() -> portions() == 5);
+                portions.set(portions());
+              }
+              return Outcome.done();
+            })) {
+      Answer answer = replay("--date", today(), "--type", subscription.type());
+      assertThat(answer.out()).contains("successful  5501\n");
+    }
+    assertThat(portions).hasValue(5);
+    assertThat(portions()).isEqualTo(6);
+  }
+
+  private int portions() throws SQLException {
+    return Integer.parseInt(
+        subscription.text(
+            "select count(*) from cortex.operator_actions where action = 'replay' and subject ->> 'type' = ?",
+            subscription.type()));
   }
 
   @Test
