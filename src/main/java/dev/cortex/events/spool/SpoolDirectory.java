@@ -1,9 +1,9 @@
 package dev.cortex.events.spool;
 
+import dev.cortex.events.file.DurableFiles;
+import dev.cortex.events.file.LockedFile;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -13,9 +13,9 @@ import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The files of a spool. {@code WRITER.NUMBER.jsonl} is written to or waits, with {@code .draining}
@@ -55,7 +55,7 @@ record SpoolDirectory(Path path) {
   /** Made where it is missing. */
   void make() throws IOException {
     if (!exists()) {
-      Files.createDirectories(path, privately("rwx------"));
+      DurableFiles.makeDirectory(path);
       exists();
     }
   }
@@ -107,23 +107,9 @@ record SpoolDirectory(Path path) {
     Files.move(file, aside.resolve(file.getFileName()), StandardCopyOption.ATOMIC_MOVE);
   }
 
-  /** The right to drain, which ends with the process; null while another has it. */
-  @Nullable FileChannel tryDrainLock() throws IOException {
-    FileChannel lock =
-        FileChannel.open(
-            path.resolve("drain.lock"),
-            Set.of(StandardOpenOption.CREATE, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS),
-            PosixFilePermissions.asFileAttribute(PRIVATE_FILE));
-    try {
-      @Nullable FileLock held = lock.tryLock();
-      if (held != null) {
-        return lock;
-      }
-    } catch (OverlappingFileLockException e) {
-      // Another thread of this process drains.
-    }
-    lock.close();
-    return null;
+  /** The right to drain, which ends with the process; empty while another drain has it. */
+  Optional<LockedFile> tryDrainLock() throws IOException {
+    return LockedFile.tryLock(path.resolve("drain.lock"));
   }
 
   private static FileAttribute<Set<PosixFilePermission>> privately(String mode) {

@@ -4,11 +4,11 @@ import dev.cortex.events.event.Defect;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.file.LockedFile;
 import dev.cortex.events.outbox.EmitFailedException;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.outbox.Quarantine;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.attribute.FileTime;
 import java.sql.Connection;
@@ -18,8 +18,8 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Moves what waits into the log, file by file. A file is removed when all of it is committed; a
@@ -71,9 +71,14 @@ final class SpoolDrain {
     if (!directory.exists()) {
       return summary;
     }
-    try (@Nullable FileChannel lock = directory.tryDrainLock()) {
-      List<SpoolFile> files = directory.files();
-      return lock == null ? summary.plusLeft(files.size()) : drain(files);
+    Optional<LockedFile> lock = directory.tryDrainLock();
+    if (lock.isEmpty()) {
+      return summary.plusLeft(directory.files().size());
+    }
+    try {
+      return drain(directory.files());
+    } finally {
+      lock.get().close();
     }
   }
 
