@@ -132,7 +132,7 @@ class ArchitectureTest {
         .whereLayer("fleet")
         .mayOnlyAccessLayers("event", "handler", "archive")
         .whereLayer("daemon")
-        .mayOnlyAccessLayers("event", "command")
+        .mayOnlyAccessLayers("event", "file", "command")
         .whereLayer("bench")
         .mayOnlyAccessLayers("event", "telemetry", "database", "handler", "worker", "front door")
         .whereLayer("demo")
