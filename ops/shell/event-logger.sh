@@ -9,8 +9,8 @@
 # Exit status 0: the event is durable, in the database or, as standard error then says, in the spool. 1: it is not, and
 # "ERROR: ..." says why; what the database refuses is never spooled. README.md beside this file has the rest.
 #
-# Needs bash 4.2 or later, jq, psql 12 or later, and sync and stat of GNU coreutils. Sourced, it changes no option and no
-# variable of the script.
+# Needs bash 4.2 or later, jq, psql 12 or later, and sync, stat and timeout of GNU coreutils. Sourced, it changes no option
+# and no variable of the script.
 
 if [[ ! -r ${BASH_SOURCE[0]%"${BASH_SOURCE[0]##*/}"}./event-validator.sh ]]; then
   echo "ERROR: event-validator.sh must be beside event-logger.sh: ${BASH_SOURCE[0]}" >&2
@@ -40,6 +40,11 @@ _CORTEX_EMIT_END="::jsonb)) as given(e);
 \\echo :ERROR :SQLSTATE
 "
 
+# How long the database may take in all, the wait for a synchronous standby included, in seconds; and how often it is
+# asked when it is there but busy.
+_CORTEX_PATIENCE=15
+_CORTEX_TRIES=3
+
 # Of a connection whose other end has died without a word.
 _CORTEX_KEEPALIVES='keepalives_idle=5 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=10000'
 
@@ -57,84 +62,185 @@ _cortex_decode() { # TEXT
   printf -v _cortex_part '%b' "${_cortex_part//%/"$backslash"x}"
 }
 
-# Sets what libpq reads from DATABASE_URL or CORTEX_DATA_DIR, so that no password is in the arguments of a program.
-# Returns 1 where no database is named. Run in a subshell.
+# Sets what libpq reads, by the first of DATABASE_URL, CORTEX_DATA_DIR and the PG* variables that is there, as the command
+# line does; so no password is in the arguments of a program. Prints what is wrong, and returns 3 where there is no
+# database to ask, 1 where the address is wrong. Run in a subshell.
 _cortex_address() {
-  local url=${DATABASE_URL:-} rest user hosts host parameter name
-  if [[ -n $url ]]; then
-    unset PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGSERVICE
-    rest=${url#jdbc:}
-    if [[ ! $rest =~ ^postgres(ql)?:// ]]; then
-      echo "ERROR: DATABASE_URL must begin with postgresql://" >&2
-      return 2
+  local host directory=''
+  if [[ -n ${DATABASE_URL:-} ]]; then
+    unset PGHOSTADDR PGSERVICE
+    _cortex_take_url || return 1
+  elif [[ -n ${CORTEX_DATA_DIR:-} ]]; then
+    directory=$CORTEX_DATA_DIR
+    if [[ ! -r $directory/port || ! -r $directory/pgpass ]]; then
+      echo "the embedded server of CORTEX_DATA_DIR does not run, or belongs to somebody else: $directory"
+      return 3
     fi
-    rest=${rest#*://}
-    local query=''
-    [[ $rest != *\?* ]] || { query=${rest#*\?} && rest=${rest%%\?*}; }
-    if [[ $rest == */* ]]; then
-      _cortex_decode "${rest#*/}" && [[ -z $_cortex_part ]] || export PGDATABASE=$_cortex_part
-      rest=${rest%%/*}
-    fi
-    if [[ $rest == *@* ]]; then
-      user=${rest%@*}
-      rest=${rest##*@}
-      [[ $user != *:* ]] || { _cortex_decode "${user#*:}" && export PGPASSWORD=$_cortex_part; }
-      _cortex_decode "${user%%:*}" && export PGUSER=$_cortex_part
-    fi
-    hosts='' PGPORT=''
-    while [[ -n $rest ]]; do
-      host=${rest%%,*}
-      [[ $rest == *,* ]] && rest=${rest#*,} || rest=''
-      parameter=5432
-      [[ ! $host =~ ^(.*):([0-9]+)$ ]] || { host=${BASH_REMATCH[1]} && parameter=${BASH_REMATCH[2]}; }
-      host=${host#[} host=${host%]}
-      _cortex_decode "$host"
-      hosts+=${hosts:+,}$_cortex_part PGPORT+=${PGPORT:+,}$parameter
-    done
-    [[ -z $hosts ]] || export PGHOST=$hosts PGPORT
-    while [[ -n $query ]]; do
-      parameter=${query%%&*}
-      [[ $query == *\&* ]] && query=${query#*&} || query=''
-      _cortex_decode "${parameter#*=}"
-      case ${parameter%%=*} in
-        user) name=PGUSER ;;
-        password) name=PGPASSWORD ;;
-        host) name=PGHOST ;;
-        port) name=PGPORT ;;
-        dbname) name=PGDATABASE ;;
-        passfile) name=PGPASSFILE ;;
-        sslmode) name=PGSSLMODE ;;
-        sslrootcert) name=PGSSLROOTCERT ;;
-        sslcert) name=PGSSLCERT ;;
-        sslkey) name=PGSSLKEY ;;
-        options) name=PGOPTIONS ;;
-        connect_timeout) name=PGCONNECT_TIMEOUT ;;
-        target_session_attrs) name=PGTARGETSESSIONATTRS ;;
-        application_name | ApplicationName) name=PGAPPNAME ;;
-        *)
-          echo "ERROR: DATABASE_URL has a parameter that the event logger does not know: ${parameter%%=*}" >&2
-          return 2
-          ;;
-      esac
-      export "$name=$_cortex_part"
-    done
-  elif [[ -n ${CORTEX_DATA_DIR:-} && -z ${PGHOST:-} ]]; then
-    [[ -r $CORTEX_DATA_DIR/port && -r $CORTEX_DATA_DIR/pgpass ]] || return 1
-    read -r PGPORT <"$CORTEX_DATA_DIR/port"
-    export PGHOST=127.0.0.1 PGPORT PGUSER=cortex PGDATABASE=cortex PGPASSFILE=$CORTEX_DATA_DIR/pgpass
   elif [[ -z ${PGHOST:-}${PGHOSTADDR:-}${PGDATABASE:-}${PGSERVICE:-} ]]; then
-    return 1
+    echo "no database is named (DATABASE_URL, CORTEX_DATA_DIR or the PG* variables)"
+    return 3
+  fi
+  if [[ -n $directory ]]; then
+    unset PGHOSTADDR PGSERVICE PGPASSWORD PGSSLMODE PGTARGETSESSIONATTRS
+    read -r PGPORT <"$directory/port"
+    export PGHOST=127.0.0.1 PGPORT PGUSER=cortex PGDATABASE=cortex PGPASSFILE=$directory/pgpass
+  fi
+  host=${PGHOSTADDR:-${PGHOST:-}}
+  [[ $host != *,* ]] || export PGTARGETSESSIONATTRS=${PGTARGETSESSIONATTRS:-read-write}
+  if [[ -z ${PGSSLMODE:-} ]] && _cortex_is_remote "$host"; then
+    export PGSSLMODE=verify-full
+    if [[ -z ${PGSSLROOTCERT:-} && ! -e ${HOME:-}/.postgresql/root.crt ]]; then
+      PGSSLROOTCERT=system # a word of psql 16
+      for host in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        [[ ! -r $host ]] || { PGSSLROOTCERT=$host && break; }
+      done
+      export PGSSLROOTCERT
+    fi
   fi
 }
 
-# Puts the statement to the database. Prints what psql says. 0 done, 1 refused, 3 away.
-_cortex_to_database() { # EVENT
-  local _cortex_literal _cortex_part sql said verdict status=0 cause="e ->> 'causation_id'"
-  command -v psql >/dev/null 2>&1 || {
-    echo "psql is not installed"
+# Whether one of the hosts is not this machine; a service may name any.
+_cortex_is_remote() { # HOSTS
+  local hosts=$1, host
+  [[ -z ${PGSERVICE:-} || -n $1 ]] || return 0
+  while [[ -n $hosts ]]; do
+    host=${hosts%%,*}
+    [[ $hosts == *,* ]] && hosts=${hosts#*,} || hosts=''
+    case $host in
+      '' | localhost | 127.* | ::1 | [/@]*) ;;
+      *) return 0 ;;
+    esac
+  done
+  return 1
+}
+
+# Takes DATABASE_URL apart; what it leaves out is for the PG* variables to say. No message repeats a part of it, which may
+# be one of a password.
+_cortex_take_url() {
+  local rest=${DATABASE_URL#jdbc:} query='' user hosts='' ports='' host parameter name
+  if [[ ! $rest =~ ^postgres(ql)?:// ]]; then
+    echo "DATABASE_URL must begin with postgresql://"
+    return 1
+  fi
+  rest=${rest#*://}
+  [[ $rest != *\?* ]] || { query=${rest#*\?} && rest=${rest%%\?*}; }
+  if [[ $rest == */*@* || ($rest != */* && $query == *@*) ]]; then
+    echo "DATABASE_URL must have its @ before the first / and ?; in a user or password write / as %2F and ? as %3F"
+    return 1
+  fi
+  if [[ $rest == */* ]]; then
+    _cortex_decode "${rest#*/}" && [[ -z $_cortex_part ]] || export PGDATABASE=$_cortex_part
+    rest=${rest%%/*}
+  fi
+  if [[ $rest == *@* ]]; then
+    user=${rest%@*}
+    rest=${rest##*@}
+    [[ $user != *:* ]] || { _cortex_decode "${user#*:}" && export PGPASSWORD=$_cortex_part; }
+    _cortex_decode "${user%%:*}" && [[ -z $_cortex_part ]] || export PGUSER=$_cortex_part
+  fi
+  while [[ -n $rest ]]; do
+    host=${rest%%,*}
+    [[ $rest == *,* ]] && rest=${rest#*,} || rest=''
+    parameter=${PGPORT:-5432}
+    [[ ! $host =~ ^(.*):([0-9]+)$ ]] || { host=${BASH_REMATCH[1]} && parameter=${BASH_REMATCH[2]}; }
+    host=${host#[} host=${host%]}
+    _cortex_decode "$host"
+    hosts+=${hosts:+,}$_cortex_part ports+=${ports:+,}$parameter
+  done
+  [[ -z $hosts ]] || export PGHOST=$hosts PGPORT=$ports
+  while [[ -n $query ]]; do
+    parameter=${query%%&*}
+    [[ $query == *\&* ]] && query=${query#*&} || query=''
+    _cortex_decode "${parameter#*=}"
+    case ${parameter%%=*} in
+      user) name=PGUSER ;;
+      password) name=PGPASSWORD ;;
+      host) name=PGHOST ;;
+      port) name=PGPORT ;;
+      dbname) name=PGDATABASE ;;
+      passfile) name=PGPASSFILE ;;
+      sslmode) name=PGSSLMODE ;;
+      sslrootcert) name=PGSSLROOTCERT ;;
+      sslcert) name=PGSSLCERT ;;
+      sslkey) name=PGSSLKEY ;;
+      channel_binding) name=PGCHANNELBINDING ;;
+      options) name=PGOPTIONS ;;
+      connect_timeout) name=PGCONNECT_TIMEOUT ;;
+      target_session_attrs) name=PGTARGETSESSIONATTRS ;;
+      application_name | ApplicationName) name=PGAPPNAME ;;
+      *)
+        echo "DATABASE_URL must hold only parameters of libpq"
+        return 1
+        ;;
+    esac
+    export "$name=$_cortex_part"
+  done
+  export PGHOST=${PGHOST:-localhost}
+}
+
+# Which psql, in _cortex_psql. Debian's is a script that looks for a local cluster, which nobody asks for where a host is
+# named, and takes as long for that as psql for all the rest. Run in a subshell.
+_cortex_find_psql() {
+  local file version newest=0
+  _cortex_psql=psql
+  [[ -z ${PGCLUSTER:-} && -n ${PGHOST:-}${PGHOSTADDR:-} ]] || return 0
+  hash psql && [[ ${BASH_CMDS[psql]} -ef /usr/share/postgresql-common/pg_wrapper ]] || return 0
+  set +f
+  for file in /usr/lib/postgresql/*/bin/psql; do
+    version=${file#/usr/lib/postgresql/} version=${version%%/*}
+    if [[ -x $file && $version =~ ^[0-9]+$ ]] && ((version > newest)); then
+      newest=$version _cortex_psql=$file
+    fi
+  done
+}
+
+# Puts the statement to the database, within some seconds. What psql says is in _cortex_said. 0 done, 1 refused, 3 away,
+# 4 busy.
+_cortex_ask() { # STATEMENT SECONDS
+  local verdict status=0
+  _cortex_said=$(
+    _cortex_address || exit $((64 + $?))
+    export PGCLIENTENCODING=UTF8 PGAPPNAME=${PGAPPNAME:-event-logger} PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-3}
+    _cortex_find_psql
+    _cortex_feed "$1" timeout --foreground -k 1 "$2" "$_cortex_psql" -X -q -A -t -w -d "$_CORTEX_KEEPALIVES" 2>&1
+  ) || status=$?
+  verdict=${_cortex_said##*$'\n'}
+  case $status in
+    0) ;;
+    65 | 67) return $((status - 64)) ;;
+    124 | 137)
+      _cortex_said="it did not answer within $_CORTEX_PATIENCE s"
+      return 3
+      ;;
+  esac
+  if [[ $status != 0 || ! $verdict =~ ^(true|false)\ [0-9A-Z]{5}$ ]]; then
+    _cortex_said=${_cortex_said%%$'\n'*} # what follows may quote the event
     return 3
-  }
-  if [[ -n $(_cortex_cause) ]]; then
+  fi
+  if [[ $verdict == false* ]]; then
+    _cortex_said=${_cortex_said%$'\n'event-logger: *}
+    _cortex_said=${_cortex_said##*$'\n'}
+    return 0
+  fi
+  _cortex_said=${_cortex_said##*$'\n'event-logger: }
+  _cortex_said=${_cortex_said%%$'\n'*}
+  case ${verdict#true } in
+    # In contention, or out of the time that the server gives.
+    40001 | 40P01 | 55P03 | 57014 | 25P0?) return 4 ;;
+    # Away, or out of something: it may take the event later.
+    08* | 40003 | 53* | 58* | 57P0? | 25006) return 3 ;;
+    *) return 1 ;;
+  esac
+}
+
+# Offers the event to the database, again where that is busy, as _cortex_ask does it once.
+_cortex_offer() { # EVENT
+  local _cortex_literal _cortex_part sql cause="e ->> 'causation_id'" begun now tries=0 status
+  if ! command -v psql >/dev/null 2>&1; then
+    _cortex_said="psql is not installed"
+    return 3
+  fi
+  if _cortex_has_cause; then
     _cortex_quote "$CORTEX_EVENT_ID"
     cause=$_cortex_literal
     _cortex_quote "${CORTEX_HANDLER:-}"
@@ -143,49 +249,26 @@ _cortex_to_database() { # EVENT
   fi
   _cortex_quote "$1"
   sql=$_CORTEX_EMIT$cause$_CORTEX_EMIT_OF$_cortex_literal$_CORTEX_EMIT_END
-  said=$(
-    _cortex_address || exit $?
-    export PGCLIENTENCODING=UTF8 PGAPPNAME=${PGAPPNAME:-event-logger} PGCONNECT_TIMEOUT=${PGCONNECT_TIMEOUT:-3}
-    { printf '%s' "$sql" | psql -X -q -A -t -w -d "$_CORTEX_KEEPALIVES" 2>&1; } || exit "$((10 + $?))"
-  ) || status=$?
-  case $status in
-    1)
-      echo "no database is named (DATABASE_URL, CORTEX_DATA_DIR or PGHOST)"
-      return 3
-      ;;
-    2)
-      echo "the address is wrong"
-      return 1
-      ;;
-  esac
-  verdict=${said##*$'\n'}
-  if [[ $status != 0 || ! $verdict =~ ^(true|false)\ [0-9A-Z]{5}$ ]]; then
-    printf '%s' "${said%%$'\n'*}" # what follows may quote the event
-    return 3
-  fi
-  if [[ $verdict == false* ]]; then
-    said=${said%$'\n'event-logger: *}
-    printf '%s' "${said##*$'\n'}"
-    return 0
-  fi
-  said=${said##*$'\n'event-logger: }
-  printf '%s' "${said%%$'\n'*}"
-  case ${verdict#true } in
-    # Away, out of something, or in contention: it may take the event later.
-    08* | 53* | 58* | 57P0? | 57014 | 40* | 55P03 | 25006 | 25P0?) return 3 ;;
-    *) return 1 ;;
-  esac
+  printf -v begun '%(%s)T' -1
+  now=$begun
+  while :; do
+    status=0
+    _cortex_ask "$sql" "$((_CORTEX_PATIENCE - now + begun))" || status=$?
+    printf -v now '%(%s)T' -1
+    if ((status != 4 || ++tries == _CORTEX_TRIES || now < begun || now - begun >= _CORTEX_PATIENCE)); then
+      return "$status"
+    fi
+  done
 }
 
 # Appends an event to the spool and prints the file, once it is on the disk. One file for each event, and no other writer
 # of it. A drain that has taken the file away meanwhile may have read it too early, so the event is then written again, to
 # another file; that it may be there twice does no harm, since it has an id. The last failure to reach the database is
 # remembered in "away", with the number of files.
-_cortex_to_spool() ( # DIRECTORY EVENT SUM NUMBER
+_cortex_to_spool() { # DIRECTORY EVENT SUM NUMBER
+  local LC_ALL=C TZ=UTC0 dir=$1 files=0 now name tries file status
   set +ef
   umask 077
-  LC_ALL=C TZ=UTC0
-  dir=$1 files=0
   if [[ -L $dir || ! -O $dir ]]; then
     echo "ERROR: the spool must be a directory of this user's, and not a link: $dir" >&2
     exit 1
@@ -225,7 +308,7 @@ _cortex_to_spool() ( # DIRECTORY EVENT SUM NUMBER
   done
   echo "ERROR: each of $tries files was taken away while it was written: $dir" >&2
   exit 1
-)
+}
 
 # Whether nobody else can read or write there, as Java demands of what it drains. Costs a process, so it is asked when
 # the database was found to be away, and not again while that is remembered.
@@ -243,53 +326,67 @@ _cortex_is_away() { # DIRECTORY
   [[ $at =~ ^[1-9][0-9]{0,17}$ ]] && ((now - at < ${CORTEX_SPOOL_RETRY_SECONDS:-5} && now >= at))
 }
 
-# Makes the spool where there is none.
-_cortex_remember_away() ( # DIRECTORY
+# Makes the spool where there is none, and notes how many files it holds, and since when the database is away: 0 where it
+# is only busy, which the next call is not to be told.
+_cortex_prepare_spool() ( # DIRECTORY WHEN
   set +f
   shopt -s nullglob
   umask 077
-  [[ -d $1 ]] || mkdir -p -- "$1"
+  if [[ ! -d $1 ]]; then
+    above=${1%/*} made=("$1")
+    while [[ -n $above && ! -d $above ]]; do
+      made+=("$above")
+      [[ $above == */* ]] && above=${above%/*} || above=.
+    done
+    mkdir -p -- "$1" && sync -- "${made[@]}" "${above:-/}"
+  fi
   [[ -d $1 && -O $1 && ! -L $1/away ]] || exit 0
   LC_ALL=C
   files=("$1"/*.jsonl*)
-  printf '%(%s)T %d\n' -1 "${#files[@]}" >|"$1/away"
+  printf '%s %d\n' "$2" "${#files[@]}" >|"$1/away"
 ) 2>/dev/null
 
 # Emits the event of _cortex_event, whose sum is known or 0.
 _cortex_emit() {
-  local id=${_cortex_event[1]} sum=${_cortex_event[3]} event=${_cortex_event[4]} said status=0 file
+  local id=${_cortex_event[1]} event=${_cortex_event[5]} _cortex_said state=away status=0 file now
   if ! _cortex_is_away "$_cortex_spool"; then
-    said=$(_cortex_to_database "$event") || status=$?
+    _cortex_offer "$event" || status=$?
     case $status in
       0)
         [[ ! -s $_cortex_spool/away || -L $_cortex_spool/away ]] || : >|"$_cortex_spool/away"
-        echo "Event logged: ${said:-$id} -> cortex.events"
+        echo "Event logged: ${_cortex_said:-$id} -> cortex.events"
         return 0
         ;;
       1)
-        echo "ERROR: Event refused: $said" >&2
+        echo "ERROR: Event refused: $_cortex_said" >&2
         return 1
         ;;
     esac
     if [[ -d $_cortex_spool && ! -L $_cortex_spool ]] && ! _cortex_is_private "$_cortex_spool"; then
       echo "ERROR: the spool must be open to its owner only (0700): $_cortex_spool" >&2
-      echo "ERROR: Event not logged: $id, and the database is away ($said)" >&2
+      echo "ERROR: Event not logged: $id, and the database is away ($_cortex_said)" >&2
       return 1
     fi
-    _cortex_remember_away "$_cortex_spool" || true # then every call goes to see
+    printf -v now '%(%s)T' -1
+    [[ $status == 3 ]] || state=busy now=0
+    _cortex_prepare_spool "$_cortex_spool" "$now" || true # then every call goes to see
   else
-    said="it was a moment ago"
+    _cortex_said="it was a moment ago"
   fi
-  if [[ $sum == 0 ]]; then
+  if [[ ${_cortex_event[4]} == unknown ]]; then
     _cortex_check event "$event" true || return 1
-    sum=${_cortex_event[3]}
+  fi
+  if [[ ${_cortex_event[4]} != none ]]; then
+    echo "ERROR: Invalid ${_cortex_event[4]}: may have at most ${CORTEX_SPOOL_MAX_PAYLOAD_BYTES:-262144} bytes of JSON" \
+      "while the database is $state" >&2
+    return 1
   fi
   _cortex_count=$((${_cortex_count:-0} + 1))
-  file=$(_cortex_to_spool "$_cortex_spool" "$event" "$sum" "$_cortex_count") || {
-    echo "ERROR: Event not logged: $id, and the database is away ($said)" >&2
+  file=$(_cortex_to_spool "$_cortex_spool" "$event" "${_cortex_event[3]}" "$_cortex_count") || {
+    echo "ERROR: Event not logged: $id, and the database is $state ($_cortex_said)" >&2
     return 1
   }
-  echo "event-logger: the database is away ($said); spooled, to be delivered later" >&2
+  echo "event-logger: the database is $state ($_cortex_said); spooled, to be delivered later" >&2
   echo "Event logged: $id -> $file"
 }
 
@@ -300,12 +397,12 @@ _cortex_spool_directory() {
   _cortex_spool=${CORTEX_SPOOL_DIR:-$state/cortex-events/spool}
 }
 
-# The sum costs time with large events, so it is only made where it will be needed, or costs nothing.
-_cortex_needs_sum() { # TEXT
+# The sum and the size cost time with large events, so they are only made where they will be needed, or cost nothing.
+_cortex_is_summed() { # TEXT
   if ((${#1} < 8192)) || _cortex_is_away "$_cortex_spool"; then
-    echo true
+    _cortex_sum=true
   else
-    echo false
+    _cortex_sum=false
   fi
 }
 
@@ -316,9 +413,10 @@ _cortex_usage() {
 }
 
 log_event() { # JSON
-  local _cortex_text _cortex_event _cortex_spool
+  local _cortex_text _cortex_event _cortex_spool _cortex_sum
   _cortex_spool_directory
-  if ! _cortex_check event "${1:-}" "$(_cortex_needs_sum "${1:-}")"; then
+  _cortex_is_summed "${1:-}"
+  if ! _cortex_check event "${1:-}" "$_cortex_sum"; then
     echo "ERROR: Event validation failed" >&2
     return 1
   fi
@@ -331,11 +429,13 @@ create_event() { # TYPE SOURCE PAYLOAD [CORRELATION] [PRIORITY]
     echo "Usage: create_event <event_type> <source> <payload_json> [correlation_id] [priority]" >&2
     return 1
   fi
-  local _cortex_text time TZ=UTC0 event
+  local _cortex_text _cortex_id time TZ=UTC0 event
   printf -v time '%(%Y-%m-%dT%H:%M:%S+0000)T' -1
-  _cortex_one_line "$3"
+  _cortex_make_id
+  _cortex_trim "$3"
+  _cortex_one_line "$_cortex_text"
   # The payload is checked but printed as it came: jq would round large numbers.
-  event=$(printf '%s' "$_cortex_text" | jq -Rs --arg id "$(generate_event_id)" --arg type "$1" --arg time "$time" \
+  event=$(printf '%s' "$_cortex_text" | jq -Rs --arg id "$_cortex_id" --arg type "$1" --arg time "$time" \
     --arg source "$2" --arg correlation "${4:-}" --arg priority "${5:-medium}" '
     (try (fromjson | true) catch ("payload is not valid JSON\n" | halt_error(2)))
     | {event_id: $id, event_type: $type, timestamp: $time, source: $source}
@@ -349,10 +449,12 @@ create_and_log_event() { # TYPE SOURCE PAYLOAD [CORRELATION] [PRIORITY]
     echo "Usage: create_and_log_event <event_type> <source> <payload_json> [correlation_id] [priority]" >&2
     return 1
   fi
-  local _cortex_text _cortex_event _cortex_spool time TZ=UTC0
+  local _cortex_text _cortex_event _cortex_spool _cortex_sum _cortex_id time TZ=UTC0
   _cortex_spool_directory
+  _cortex_is_summed "$3"
+  _cortex_make_id
   printf -v time '%(%Y-%m-%dT%H:%M:%S+0000)T' -1
-  if ! _cortex_check payload "$3" "$(_cortex_needs_sum "$3")" --arg id "$(generate_event_id)" --arg type "$1" \
+  if ! _cortex_check payload "$3" "$_cortex_sum" --arg id "$_cortex_id" --arg type "$1" \
     --arg time "$time" --arg source "$2" --arg correlation "${4:-}" --arg priority "${5:-medium}"; then
     echo "ERROR: Event validation failed" >&2
     return 1
@@ -374,7 +476,10 @@ if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
   elif (($# > 0)); then
     log_event "$1"
   elif [[ ! -t 0 ]]; then
-    IFS= read -r -d '' event || true
+    if IFS= read -r -d '' event; then
+      echo "ERROR: Invalid event: may not hold the character NUL" >&2
+      exit 1
+    fi
     if [[ -z ${event//[$' \t\r\n']/} ]]; then
       echo "ERROR: Empty input from stdin" >&2
       exit 1

@@ -7,16 +7,13 @@
 #
 # Needs bash 4.2 or later and jq 1.5 or later. Sourced, it changes no option and no variable of the script.
 
-# Reads an event as raw text from standard input, or with $part a payload, around which it builds the event. Prints
-# "bad" and what is wrong, or "ok", the id, "dubious" where a character may stand for bytes that are no UTF-8, the
-# sum of a spool's line (see SpoolLine.java; 0 unless $sum) and the event on one line, with every number as it was
-# written.
-_CORTEX_CHECK='
+# What both checks below begin with: the rules of the fields.
+_CORTEX_FIELDS='
 def text($name): .[$name] | type == "string" and length >= 1 and length <= 200;
 def moment($name):
   .[$name]
   | type == "string"
-    and test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,30})?(Z|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)$")
+    and test("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,30})?(Z|[+-]((0[0-9]|1[0-7])(:?[0-5][0-9])?|18(:?00)?))$")
     and (.[0:19] as $second
          | (try ($second | strptime("%Y-%m-%dT%H:%M:%S") | mktime | strftime("%Y-%m-%dT%H:%M:%S")) catch "") == $second);
 def wrong($what; $name): "Invalid \($what): \(.[$name] | tostring | .[0:200])";
@@ -46,7 +43,28 @@ def defect:
                              "key", "dedupe_key", "run_at", "causation_id"]
           | if . != [] then "Unknown field: \(.[0][0:200])" else null end)
     end;
-(if $part == "payload" then
+'
+
+# Both read an event as raw text and a line break from standard input, or with $part a payload, around which they build
+# the event. They print "bad" and what is wrong, or "ok", the id, "dubious" where a character may stand for bytes that are
+# no UTF-8, the sum of a spool's line (see SpoolLine.java; 0 unless $sum), the field that is too large for the spool, and
+# the event, with every number as it was written.
+#
+# jq lets pass what PostgreSQL does not, and keeps the last of a repeated name; so the text itself is looked at as well,
+# piece by piece between its quotes, of which every second one is in a string. jq takes longer to read a program than to
+# run it; so the first check knows only what a plain event looks like, and says "look" where the second one has to.
+_CORTEX_PLAIN='
+def is_plain($event):
+  test("\\\\u|[\\x00-\\x1f]") == false
+  and ((if contains("\\") then split("\\\\") | join("") | split("\\\"") | join("") else . end | split("\"")) as $pieces
+    | [range(0; $pieces | length; 2) | $pieces[.]]
+    | tojson
+    | (split("[") | length) + (split("{") | length) < 100
+      and (split(":") | length - 1) == ($event | [.. | objects | length] | add // 0)
+      and (test("(?<![^][{}:,\" ])(?!(true|false|null|-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9])?)([][{}:,\" ]|$))[^][{}:,\" ]|[0-9.]{900}") | not));
+'"$_CORTEX_FIELDS"'
+rtrimstr("\n")
+| (if $part == "payload" then
    if (try (fromjson | true) catch false) then
      "{\"event_id\":\($id | tojson),\"event_type\":\($type | tojson),\"timestamp\":\($time | tojson),\"source\":\($source | tojson),"
      + (if $correlation == "" then "" else "\"correlation_id\":\($correlation | tojson)," end)
@@ -54,66 +72,206 @@ def defect:
    else "" end
  else . end)
 | . as $given
-| (try [fromjson] catch []) as $parsed
-| if $parsed == [] then "bad", (if $part == "payload" then "Invalid payload: must be JSON" else "Invalid JSON" end)
+| if utf8bytelength * 2 > $max_bytes then "look"
   else
-    ($parsed[0] | defect) as $defect
-    | if $defect != null then "bad", ($defect | gsub("[\\x00-\\x1f\\x7f]"; " "))
+    (try [fromjson] catch []) as $parsed
+    | if $parsed == [] or (is_plain($parsed[0]) | not) then "look"
       else
-        (if $cause != "" and $parsed[0].causation_id == null
-         then "{\"causation_id\":\($cause | tojson)," + $given[1:] else $given end)
-        | "ok",
-          $parsed[0].event_id,
-          (if contains("\ufffd") then "dubious" else "clear" end),
-          (if $sum then reduce explode[] as $c (0; (. * 257 + $c + 1) % 17592186044399) else 0 end),
-          .
+        ($parsed[0] | defect) as $defect
+        | if $defect != null then "bad", ($defect | gsub("[\\x00-\\x1f\\x7f]"; " "))
+          else
+            (if $cause != "" and ($parsed[0] | has("causation_id") | not)
+             then "{\"causation_id\":\($cause | tojson)," + $given[1:] else $given end)
+            | "ok",
+              $parsed[0].event_id,
+              (if contains("\ufffd") then "dubious" else "clear" end),
+              (if $sum then reduce explode[] as $c (0; (. * 257 + (if $c == 10 or $c == 13 then 32 else $c end) + 1) % 17592186044399)
+               else 0 end),
+              (if $sum then "none" else "unknown" end),
+              .
+          end
       end
   end'
 
-# The text on one line and without blanks around it, in _cortex_text. A line break in JSON is a blank.
+_CORTEX_CHECK=$_CORTEX_FIELDS'
+def fields: ["event_id", "event_type", "timestamp", "source", "correlation_id", "metadata", "payload", "key", "dedupe_key", "run_at", "causation_id"];
+def times($what): split($what) | length - 1;
+def without_escapes: if contains("\\") then split("\\\\") | join("__") | split("\\\"") | join("__") else . end;
+def every_second($from): . as $pieces | [range($from; $pieces | length; 2) | $pieces[.]];
+
+# Of pieces: to which field each belongs.
+def owners:
+  . as $pieces
+  | [foreach range(0; $pieces | length) as $i ({depth: 0, field: "event"};
+      if $i % 2 == 0 then
+        .depth += ($pieces[$i] | times("{") + times("[") - times("}") - times("]"))
+      elif .depth == 1 and ($pieces[$i + 1] // "" | test("^[ \t\r\n]*:")) then
+        .field = $pieces[$i]
+      else . end;
+      .field)]
+  | map(if [.] - fields == [] then . else "event" end);
+# Of pieces: the field of the first one from $from on, of every second, that is wanted.
+def owner($from; wanted):
+  . as $pieces | first((range($from; $pieces | length; 2) | select($pieces[.] | wanted)), 0) as $at | ($pieces | owners)[$at];
+
+def digits: # of a number, written out in full
+  if length > 10000 then length
+  else
+    capture("^-?(?<whole>[0-9]+)([.](?<part>[0-9]+))?([eE](?<power>[-+]?[0-9]+))?$")
+    | (.part // "") as $part
+    | ((.power // "0") | ltrimstr("+") | tonumber) as $power
+    | (($part | length) - $power) as $scale
+    | ((.whole + $part) | sub("^0+"; "") | length) as $precision
+    | if $power > 2147483647 or $power < -2147483647 then 99999
+      else ([1, (if $precision == 0 then 1 else $precision - $scale end)] | max) + ([0, $scale] | max) end
+  end;
+def may_be_long: test("[0-9.]{900}|[eE][-+]?0*[1-9][0-9]{2}");
+def is_long: may_be_long and ([scan("-?[0-9][-+.0-9eE]*") | digits | select(. > 1000)] != []);
+
+def is_json: # of what is outside of the strings, which jq takes for JSON
+  test("(?<![^][{}:,\" \t\r\n])(?!(true|false|null|-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?)([][{}:,\" \t\r\n]|$))[^][{}:,\" \t\r\n]") | not;
+def nested($text): # a text, on top of what was nested before it
+  reduce ($text | explode[]) as $c (.;
+    if $c == 91 or $c == 123 then .depth += 1 | .most = ([.most, .depth] | max)
+    elif $c == 93 or $c == 125 then .depth -= 1 else . end);
+def is_deep: times("[") + times("{") > 101 and (. as $text | {depth: 0, most: 0} | nested($text).most > 102);
+def deep: # of pieces: the first one that is nested too deep
+  . as $pieces
+  | first(foreach range(0; length; 2) as $i ({depth: 0, most: 0}; nested($pieces[$i]); select(.most > 101) | $i), 0);
+def keys_of: [.. | objects | length] | add // 0;
+def repeated($event): # of pieces: the field in which a name is repeated
+  . as $pieces
+  | owners as $owners
+  | reduce range(0; $pieces | length; 2) as $i ({}; .[$owners[$i]] += ($pieces[$i] | times(":")))
+  | . as $colons
+  | first((fields[] | select(. as $name | $event | has($name)) | select($colons[.] != 1 + ($event[.] | keys_of))), "event");
+
+def half_a_pair: test("\\\\u[dD][89abAB]..(?!\\\\u[dD][c-fC-F])|(?<!\\\\u[dD][89abAB]..)\\\\u[dD][c-fC-F]");
+def nul: test("\\\\u0000");
+def in_strings(wanted): any(.[range(1; length; 2)]; wanted);
+def unstorable: # of pieces
+  if in_strings(contains("\\u")) | not then null
+  elif in_strings(nul) then "Invalid \(owner(1; nul)): may not hold the character \\u0000, which PostgreSQL cannot store"
+  elif in_strings(half_a_pair)
+  then "Invalid \(owner(1; half_a_pair)): may not hold half of a surrogate pair, which UTF-8 cannot encode"
+  else null end;
+def beyond_jsonb($event; $outside): # of pieces
+  (if ($outside | may_be_long) and any(.[range(0; length; 2)]; is_long)
+   then "Invalid \(owner(0; is_long)): may hold numbers of at most 1000 digits, holds a longer one" else null end)
+  // (if ($outside | times(":")) != ($event | keys_of)
+      then "Invalid \(repeated($event)): may hold a name only once in an object" else null end);
+
+# How many bytes jsonb spells an object with: a blank behind each comma and colon, and numbers written out in full.
+def spelled:
+  (tojson | utf8bytelength)
+  + ([.. | objects, arrays | select(length > 0) | length - 1 + (if type == "object" then length else 0 end)] | add // 0);
+def too_large($outside):
+  . as $event
+  | ([$outside | select(test("[eE][-+]?[0-9]{2}")) | scan("-?[0-9][-+.0-9]*[eE][-+.0-9]*")
+      | digits - (tonumber | tojson | length)] | add // 0) as $longer
+  | first((["payload", .payload], ["metadata", (.metadata | objects | del(.priority))]
+           | select(.[1] != null and (.[1] | spelled) + $longer > $max_bytes) | .[0]), "none");
+
+rtrimstr("\n")
+| (if $part == "payload" then
+   if (try (fromjson | true) catch false) or (without_escapes | split("\"") | every_second(0) | tojson | is_deep) then
+     "{\"event_id\":\($id | tojson),\"event_type\":\($type | tojson),\"timestamp\":\($time | tojson),\"source\":\($source | tojson),"
+     + (if $correlation == "" then "" else "\"correlation_id\":\($correlation | tojson)," end)
+     + "\"metadata\":{\"priority\":\($priority | tojson)},\"payload\":\(.)}"
+   else "" end
+ else . end)
+| . as $given
+| (without_escapes | split("\"")) as $pieces
+| ($pieces | every_second(0) | tojson | split("\\n") | join(" ") | split("\\r") | join(" ") | split("\\t") | join(" ")) as $outside
+| (try [fromjson] catch []) as $parsed
+| (if $part == "payload" then "Invalid payload: must be JSON" else "Invalid JSON" end) as $malformed
+| (if $outside | is_deep then "Invalid \($pieces | owners[deep]): may be nested at most 100 deep, is nested deeper"
+   else null end
+   // ($pieces | unstorable)
+   // (if $parsed == [] or ($outside | is_json | not)
+          or ($given | test("[\\x00-\\x1f]")) and ($pieces | in_strings(test("[\\x00-\\x1f]")))
+       then $malformed else null end)
+   // ($parsed[0] | defect)
+   // ($pieces | beyond_jsonb($parsed[0]; $outside))) as $defect
+| if $defect != null then "bad", ($defect | gsub("[\\x00-\\x1f\\x7f]"; " "))
+  else
+    (if $cause != "" and ($parsed[0] | has("causation_id") | not)
+     then "{\"causation_id\":\($cause | tojson)," + $given[1:] else $given end)
+    | "ok",
+      $parsed[0].event_id,
+      (if contains("\ufffd") then "dubious" else "clear" end),
+      (if $sum then reduce explode[] as $c (0; (. * 257 + (if $c == 10 or $c == 13 then 32 else $c end) + 1) % 17592186044399)
+       else 0 end),
+      (if $sum then $parsed[0] | too_large($outside) else "unknown" end),
+      .
+  end'
+
+# The text without blanks around it, and on one line, in _cortex_text. A line break in JSON is a blank.
+_cortex_trim() { # TEXT
+  local LC_ALL=C
+  _cortex_text=${1#"${1%%[! $'\t\r\n']*}"}
+  _cortex_text=${_cortex_text%"${_cortex_text##*[! $'\t\r\n']}"}
+}
 _cortex_one_line() { # TEXT
   local LC_ALL=C
-  _cortex_text=${1//$'\n'/ }
-  _cortex_text=${_cortex_text//$'\r'/ }
-  _cortex_text=${_cortex_text#"${_cortex_text%%[! $'\t']*}"}
-  _cortex_text=${_cortex_text%"${_cortex_text##*[! $'\t']}"}
+  _cortex_text=${1//[$'\r\n']/ }
 }
 
-# Checks an event, or with "payload" in front what create_event is given. On success 0, and its id, sum and text are in
-# the array _cortex_event. JQ-OPTIONS come on top.
+# Replaces this process, which is a subshell, by the command. What is short fits into a pipe, to which bash writes it
+# without another process.
+_cortex_feed() { # TEXT COMMAND...
+  local LC_ALL=C text=$1
+  shift
+  if ((${#text} < 4096 && BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+    unset LC_ALL
+    exec "$@" <<<"$text"
+  fi
+  unset LC_ALL
+  printf '%s\n' "$text" | "$@"
+}
+
+# Checks an event, or with "payload" in front what create_event is given. On success 0, and its id, sum, the field that is
+# too large for the spool and the text are in the array _cortex_event. JQ-OPTIONS come on top.
 _cortex_check() { # event|payload TEXT SUM(true|false) JQ-OPTIONS...
-  local part=$1 sum=$3 answer
-  _cortex_one_line "$2"
+  local part=$1 sum=$3 check answer cause='' IFS=$' \t\n'
+  ! _cortex_has_cause || cause=$CORTEX_EVENT_ID
+  _cortex_trim "$2"
   shift 3
   if ! command -v jq >/dev/null 2>&1; then
     echo "ERROR: jq is required for event validation" >&2
     return 1
   fi
-  # Of two arguments of one name, jq takes the first.
-  answer=$(printf '%s' "$_cortex_text" | jq -Rrs --arg part "$part" --argjson sum "$sum" \
-    --arg cause "$(_cortex_cause)" "$@" --arg id '' --arg type '' --arg time '' --arg source '' --arg correlation '' \
-    --arg priority '' "$_CORTEX_CHECK") || {
-    echo "ERROR: Invalid JSON" >&2
-    return 1
-  }
-  local IFS=$'\n' line
+  for check in "$_CORTEX_PLAIN" "$_CORTEX_CHECK"; do
+    # Of two arguments of one name, jq takes the first.
+    answer=$(_cortex_feed "$_cortex_text" jq -Rrs --arg part "$part" --argjson sum "$sum" \
+      --argjson max_bytes "${CORTEX_SPOOL_MAX_PAYLOAD_BYTES:-262144}" \
+      --arg cause "$cause" "$@" --arg id '' --arg type '' --arg time '' --arg source '' --arg correlation '' \
+      --arg priority '' "$check") || {
+      echo "ERROR: Invalid JSON" >&2
+      return 1
+    }
+    [[ $answer == look ]] || break
+  done
   _cortex_event=()
-  while IFS= read -r line; do _cortex_event+=("$line"); done <<<"$answer"
+  for part in 1 2 3 4 5; do
+    _cortex_event+=("${answer%%$'\n'*}")
+    answer=${answer#*$'\n'}
+  done
   if [[ ${_cortex_event[0]} != ok ]]; then
     echo "ERROR: ${_cortex_event[1]:-Invalid JSON}" >&2
     return 1
   fi
+  _cortex_one_line "$answer"
+  _cortex_event+=("$_cortex_text")
   if [[ ${_cortex_event[2]} == dubious ]] && ! printf '%s' "$_cortex_text" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1; then
     echo "ERROR: Invalid event: must be valid UTF-8" >&2
     return 1
   fi
 }
 
-# The event that a program handles, where a worker runs it.
-_cortex_cause() {
-  if [[ ${CORTEX_EVENT_ID:-} =~ ^evt_[0-9]{8}_[0-9]{6}_[a-z0-9]+$ ]]; then
-    printf '%s' "$CORTEX_EVENT_ID"
-  fi
+# Whether a worker runs this, for an event.
+_cortex_has_cause() {
+  [[ ${CORTEX_EVENT_ID:-} =~ ^evt_[0-9]{8}_[0-9]{6}_[a-z0-9]+$ ]]
 }
 
 validate_event() { # JSON
@@ -123,13 +281,19 @@ validate_event() { # JSON
 }
 
 generate_event_id() {
+  local _cortex_id
+  _cortex_make_id
+  echo "$_cortex_id"
+}
+
+_cortex_make_id() {
   local TZ=UTC0 now random
   printf -v now '%(%Y%m%d_%H%M%S)T' -1
   if ! { IFS= read -r random </proc/sys/kernel/random/uuid; } 2>/dev/null; then
     printf -v random '%04x%04x%04x%08x%08x' "$RANDOM" "$RANDOM" "$RANDOM" "$BASHPID" "${SRANDOM:-$RANDOM$RANDOM}"
   fi
   random=${random//-/}
-  echo "evt_${now}_${random:0:12}${random:20:8}"
+  _cortex_id=evt_${now}_${random:0:12}${random:20:8}
 }
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then

@@ -1,18 +1,15 @@
 package dev.cortex.events.archive;
 
 import dev.cortex.events.event.FileFault;
+import dev.cortex.events.file.DurableFiles;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.nio.channels.FileChannel;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.security.DigestInputStream;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,7 +17,6 @@ import java.util.Optional;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The files of an archive: {@code events/2026-01.jsonl.gz} and {@code attempts/2026-01.audit.gz},
@@ -49,47 +45,13 @@ final class ArchiveDirectory {
 
   /** Makes it where it is missing, and takes it for this database until the label is closed. */
   DirectoryLabel take(Retention database) throws IOException {
-    make(root);
+    DurableFiles.makeDirectory(root);
     return DirectoryLabel.take(root, database);
   }
 
-  /** Makes the directory of a file. */
+  /** Makes the directory of a file, whose name has to be on the disk before a month is dropped. */
   void prepare(String name) throws IOException {
-    make(path(name.substring(0, name.indexOf('/'))));
-  }
-
-  /**
-   * For its owner only, with what it lies in. Each name is on the disk when this returns, as what
-   * will be in it has to be before a month is dropped.
-   */
-  private static void make(Path directory) throws IOException {
-    if (Files.isDirectory(directory)) {
-      return;
-    }
-    @Nullable Path parent = directory.getParent();
-    if (parent != null) {
-      make(parent);
-    }
-    try {
-      Files.createDirectory(
-          directory,
-          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-    } catch (FileAlreadyExistsException e) {
-      if (!Files.isDirectory(directory)) {
-        throw e;
-      }
-    }
-    forceNameOf(directory);
-  }
-
-  /** Puts a name on the disk that was made or changed. */
-  static void forceNameOf(Path path) throws IOException {
-    @Nullable Path parent = path.getParent();
-    if (parent != null) {
-      try (FileChannel names = FileChannel.open(parent, StandardOpenOption.READ)) {
-        names.force(true);
-      }
-    }
+    DurableFiles.makeDirectory(path(name.substring(0, name.indexOf('/'))));
   }
 
   /**

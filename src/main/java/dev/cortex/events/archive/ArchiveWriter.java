@@ -1,5 +1,6 @@
 package dev.cortex.events.archive;
 
+import dev.cortex.events.file.DurableFiles;
 import java.io.BufferedOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
@@ -96,7 +97,7 @@ final class ArchiveWriter implements Closeable {
   private void move(String from, String to) throws IOException {
     Path target = directory.path(to);
     Files.move(directory.path(from), target); // which replaces nothing
-    ArchiveDirectory.forceNameOf(target);
+    DurableFiles.forceNameOf(target);
   }
 
   static MessageDigest sha256() {

@@ -1,19 +1,14 @@
 package dev.cortex.events.archive;
 
 import dev.cortex.events.event.ErrorCode;
+import dev.cortex.events.file.DurableFiles;
+import dev.cortex.events.file.LockedFile;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Says in the directory whose archive it is, in the file {@code database}, and keeps other runs out
@@ -26,11 +21,11 @@ final class DirectoryLabel implements Closeable {
   private static final int MAX_BYTES = 1_000;
 
   private final Path path;
-  private final FileChannel channel;
+  private final LockedFile file;
 
-  private DirectoryLabel(Path path, FileChannel channel) {
+  private DirectoryLabel(Path path, LockedFile file) {
     this.path = path;
-    this.channel = channel;
+    this.file = file;
   }
 
   /**
@@ -40,19 +35,17 @@ final class DirectoryLabel implements Closeable {
    */
   static DirectoryLabel take(Path directory, Retention database) throws IOException {
     Path path = directory.resolve(NAME);
-    FileChannel channel =
-        FileChannel.open(
+    DirectoryLabel label =
+        new DirectoryLabel(
             path,
-            Set.of(
-                StandardOpenOption.CREATE,
-                StandardOpenOption.READ,
-                StandardOpenOption.WRITE,
-                LinkOption.NOFOLLOW_LINKS),
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    DirectoryLabel label = new DirectoryLabel(path, channel);
+            LockedFile.tryLock(path)
+                .orElseThrow(
+                    () ->
+                        new ArchiveFailedException(
+                            ErrorCode.TEMPORARY,
+                            "archive: another run works in " + directory + "; try again")));
     boolean isTaken = false;
     try {
-      label.lock();
       label.holdAgainst(
           "server %s database %s\n".formatted(database.server(), database.database()));
       isTaken = true;
@@ -64,22 +57,9 @@ final class DirectoryLabel implements Closeable {
     }
   }
 
-  /** The kernel lets it go with the process. */
-  private void lock() throws IOException {
-    @Nullable FileLock lock;
-    try {
-      lock = channel.tryLock();
-    } catch (OverlappingFileLockException e) {
-      lock = null; // another run of this process
-    }
-    if (lock == null) {
-      throw new ArchiveFailedException(
-          ErrorCode.TEMPORARY, "archive: another run works in " + path.getParent() + "; try again");
-    }
-  }
-
   /** One without an end was being written when its run was killed, before it had any files. */
   private void holdAgainst(String ours) throws IOException {
+    FileChannel channel = file.channel();
     ByteBuffer bytes = ByteBuffer.allocate(MAX_BYTES);
     while (bytes.hasRemaining() && channel.read(bytes) >= 0) {
       // to the end
@@ -100,11 +80,11 @@ final class DirectoryLabel implements Closeable {
       channel.write(left, left.position());
     }
     channel.force(true);
-    ArchiveDirectory.forceNameOf(path);
+    DurableFiles.forceNameOf(path);
   }
 
   @Override
   public void close() throws IOException {
-    channel.close();
+    file.close();
   }
 }

@@ -117,6 +117,15 @@ final class DaemonCommand implements Runnable {
         .findFirst();
   }
 
+  /** A name that no daemon can have would lead to another directory. */
+  void requireName(String name) {
+    if (!DaemonDirectory.isName(name)) {
+      throw cortex.wrong(
+          "NAME must be 1 to 64 lower-case letters, digits and hyphens, the first no hyphen, was "
+              + name);
+    }
+  }
+
   /** The error for a name that is neither. */
   NothingFoundException unknown(String name, List<String> handlers) {
     TreeSet<String> known = new TreeSet<>(handlers);

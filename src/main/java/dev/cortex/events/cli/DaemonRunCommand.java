@@ -13,7 +13,9 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Clock;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
@@ -53,6 +55,7 @@ final class DaemonRunCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException, InterruptedException {
+    daemons.requireName(name);
     if (System.getProperty("cortex.log") == null) {
       System.setProperty("cortex.log", "INFO"); // its life, on standard error
     }
@@ -70,10 +73,7 @@ final class DaemonRunCommand implements Callable<Integer> {
       FirstWord first = new FirstWord(daemons.cortex().console(), events);
       Supervisor supervisor =
           new Supervisor(
-              daemon,
-              daemons.local().home(name),
-              isLeftBehind ? first : events,
-              daemons.cortex().console().environment());
+              daemon, daemons.local().home(name), isLeftBehind ? first : events, environment());
       stop.onFirst(() -> supervisor.stop("asked to stop"));
       Supervisor.End end = supervisor.run();
       first.say(isLeftBehind ? end.reason() : "");
@@ -82,6 +82,24 @@ final class DaemonRunCommand implements Callable<Integer> {
       }
       return end.isOrderly() ? 0 : FAILED;
     }
+  }
+
+  /** Ours, with the database and the spool of this call, of which the daemon gets what it may. */
+  private Map<String, String> environment() {
+    Cortex cortex = daemons.cortex();
+    Map<String, String> environment = new HashMap<>(cortex.console().environment());
+    environment.put(
+        "CORTEX_SPOOL_DIR", Spool.usual(cortex.console().environment()).directory().toString());
+    cortex.databaseUrl().ifPresent(url -> environment.put("DATABASE_URL", url));
+    cortex
+        .dataDirectory()
+        .ifPresent(
+            directory -> {
+              environment.remove("DATABASE_URL");
+              environment.put(
+                  DatabaseChoice.DIRECTORY_VARIABLE, directory.toAbsolutePath().toString());
+            });
+    return environment;
   }
 
   /** Says once how it begins: after a second of life, or as soon as it has ended. */
@@ -155,7 +173,7 @@ final class DaemonRunCommand implements Callable<Integer> {
                         List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx32m"),
                         arguments.toArray(String[]::new))))
             .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
-            .redirectError(home.supervisorLog().toFile());
+            .redirectError(ProcessBuilder.Redirect.appendTo(home.supervisorLog().toFile()));
     builder.environment().putAll(cortex.console().environment());
     // Not as an argument: it may hold a password, and everybody sees arguments.
     cortex.databaseUrl().ifPresent(url -> builder.environment().put("DATABASE_URL", url));

@@ -4,6 +4,7 @@ import dev.cortex.events.command.InvalidCommandException;
 import dev.cortex.events.daemon.DaemonDefinition;
 import dev.cortex.events.daemon.EventDaemons;
 import dev.cortex.events.daemon.LocalDaemons;
+import dev.cortex.events.daemon.Supervisor;
 import dev.cortex.events.event.CortexException;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.event.EventDraft;
@@ -60,6 +61,7 @@ final class DaemonStartCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException, IOException, InterruptedException {
+    daemons.requireName(name);
     daemons.cortex().requireWithin("--wait", waitSeconds, 0, 600);
     Optional<EventDaemons.Status> handlers = Optional.empty();
     @Nullable Exception absence = null;
@@ -165,6 +167,10 @@ final class DaemonStartCommand implements Callable<Integer> {
           .cortex()
           .console()
           .print(said + "; its output is in " + local.home(daemon.name()).output());
+      return 0;
+    }
+    if (said.equals(Supervisor.RUNS_ALREADY)) { // another start was faster
+      daemons.cortex().console().print("runs already");
       return 0;
     }
     daemons

@@ -56,6 +56,7 @@ final class DaemonStatusCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws InterruptedException {
+    name.ifPresent(daemons::requireName);
     List<Line> lines = new ArrayList<>(told());
     daemons.local().all().forEach(status -> lines.add(here(status)));
     List<Line> wanted =

@@ -46,6 +46,7 @@ final class DaemonStopCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws SQLException, IOException, InterruptedException {
+    daemons.requireName(name);
     LocalDaemons local = daemons.local();
     boolean isLaidOut = daemons.directory().names().contains(name);
     LocalDaemons.Stop process = local.stop(name);

@@ -36,7 +36,10 @@ final class EventsCommand implements Callable<Integer> {
   @Option(names = "--source", paramLabel = "SOURCE", description = "Only from this source.")
   private Optional<String> source;
 
-  @Option(names = "--correlation", paramLabel = "ID", description = "Only of this correlation.")
+  @Option(
+      names = {"--correlation", "--correlation-id"},
+      paramLabel = "ID",
+      description = "Only of this correlation.")
   private Optional<String> correlation;
 
   @Option(

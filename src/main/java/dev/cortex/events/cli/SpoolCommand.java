@@ -2,7 +2,9 @@ package dev.cortex.events.cli;
 
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.spool.DrainSummary;
+import dev.cortex.events.spool.Spool;
 import dev.cortex.events.spool.SpoolStatus;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.LinkedHashMap;
@@ -70,6 +72,8 @@ final class SpoolCommand implements Runnable {
       status.oldest().ifPresent(moment -> members.put("oldest", moment.toString()));
       members.put("unreadable", status.unreadable());
       members.put("damaged_files", status.damagedFiles());
+      members.put("incomplete", status.incomplete().keySet().stream().map(Path::toString).toList());
+      members.put("foreign", status.foreign().stream().map(Path::toString).toList());
       return members;
     }
   }
@@ -80,8 +84,8 @@ final class SpoolCommand implements Runnable {
       description = {
         "Deliver what waits, each event exactly once, however often this is interrupted.",
         "What the database refuses goes to the quarantine with its reason; files with damaged lines are kept"
-            + " aside in the directory damaged. Exit status 0, also where a file is left that is being written;"
-            + " 65 when anything was quarantined or damaged."
+            + " aside in the directory damaged. Exit status 0; 65 when anything was quarantined or damaged; 75 when a"
+            + " file is left, since its last line is still being written or another process drains."
       })
   static final class Drain implements Callable<Integer> {
     @ParentCommand private SpoolCommand parent;
@@ -93,13 +97,38 @@ final class SpoolCommand implements Runnable {
       Cortex cortex = parent.cortex;
       try (Installation installation = cortex.open();
           Connection connection = installation.connection(Role.EMITTER).getConnection()) {
-        DrainSummary done = choice.spool(cortex.console().environment()).drain(connection);
+        Spool spool = choice.spool(cortex.console().environment());
+        DrainSummary done = spool.drain(connection);
         cortex
             .console()
             .print(
                 "delivered %d, quarantined %d, damaged lines %d, files left %d"
                     .formatted(done.delivered(), done.quarantined(), done.damaged(), done.left()));
-        return done.quarantined() + done.damaged() == 0 ? 0 : ErrorCode.INVALID_DATA.exitStatus();
+        if (done.left() > 0) {
+          tellOfLeft(spool.status());
+        }
+        return exitStatus(done);
+      }
+    }
+
+    private static int exitStatus(DrainSummary done) {
+      if (done.quarantined() + done.damaged() > 0) {
+        return ErrorCode.INVALID_DATA.exitStatus();
+      }
+      return done.left() > 0 ? ErrorCode.TEMPORARY.exitStatus() : 0;
+    }
+
+    private void tellOfLeft(SpoolStatus status) {
+      Console console = parent.cortex.console();
+      status
+          .incomplete()
+          .forEach(
+              (file, until) ->
+                  console.remark(
+                      "left, since its last line has no end yet: %s; drained all the same from %s on, if nobody writes to it"
+                          .formatted(Inert.line(file.toString()), until)));
+      if (status.incomplete().isEmpty()) {
+        console.remark("left, since another process drains: " + status.directory());
       }
     }
   }

@@ -6,6 +6,7 @@ import dev.cortex.events.command.TrustedFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -61,7 +62,12 @@ public final class DaemonDirectory {
     return directory;
   }
 
-  /** The names of the daemons in it, whatever is in their files. */
+  /** Whether a daemon may be called so. */
+  public static boolean isName(String name) {
+    return NAME.matcher(name).matches();
+  }
+
+  /** The names of the daemons in it, whatever is in their files and wherever a link leads. */
   public List<String> names() {
     if (!Files.isDirectory(directory)) {
       return List.of();
@@ -71,7 +77,7 @@ public final class DaemonDirectory {
           .map(file -> file.getFileName().toString())
           .filter(file -> file.endsWith(SUFFIX))
           .map(file -> file.substring(0, file.length() - SUFFIX.length()))
-          .filter(name -> NAME.matcher(name).matches())
+          .filter(DaemonDirectory::isName)
           .sorted()
           .toList();
     } catch (IOException e) {
@@ -87,8 +93,11 @@ public final class DaemonDirectory {
    */
   public Optional<DaemonDefinition> find(String name) {
     Path file = directory.resolve(name + SUFFIX);
-    if (!NAME.matcher(name).matches() || !Files.exists(file)) {
+    if (!isName(name) || !Files.exists(file, LinkOption.NOFOLLOW_LINKS)) {
       return Optional.empty();
+    }
+    if (!Files.isRegularFile(file)) {
+      throw new InvalidCommandException(file, "must be a file, or a link that leads to one");
     }
     try {
       return Optional.of(definition(name, SettingsFile.read(file)));

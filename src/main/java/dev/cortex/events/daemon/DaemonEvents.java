@@ -1,6 +1,7 @@
 package dev.cortex.events.daemon;
 
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.EventId;
 import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.event.Json;
 import java.io.IOException;
@@ -8,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -123,9 +125,11 @@ public final class DaemonEvents implements DaemonJournal, AutoCloseable {
   }
 
   private synchronized void tell(String type, Map<String, Object> payload) {
+    Instant now = clock.instant();
     EventDraft draft =
         EventDraft.of(type, source)
-            .withOccurredAt(clock.instant())
+            .withEventId(EventId.random(now))
+            .withOccurredAt(now)
             .withDedupeKey(run + ":" + ++told)
             .withPayload(Json.of(payload));
     EventDraft tied = request.isPresent() ? draft.withCorrelationId(request.get()) : draft;

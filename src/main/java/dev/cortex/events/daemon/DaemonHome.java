@@ -1,33 +1,33 @@
 package dev.cortex.events.daemon;
 
 import dev.cortex.events.command.TrustedFile;
+import dev.cortex.events.file.DurableFiles;
+import dev.cortex.events.file.LockedFile;
 import java.io.IOException;
 import java.io.Reader;
+import java.io.StringWriter;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.TimeUnit;
-import org.jspecify.annotations.Nullable;
 
 /**
  * What a daemon has on the disk of its host: a lock that its supervisor holds for as long as it
- * lives and has written its process id into, a record of the run, and the output. Only the user may
- * read it.
+ * lives, the process that holds it, a record of the run, and the output. Only the user may read it.
+ * A record is on the disk, and whole, when it is written.
  */
 public final class DaemonHome {
   private static final String LOCK = "supervisor.lock";
+  private static final String HOLDER = "supervisor.pid";
   private static final String RECORD = "run.properties";
+  private static final String LOG = "supervisor.log";
+  private static final long MAX_LOG_BYTES = 1024 * 1024;
   private static final Duration PATIENCE = Duration.ofSeconds(2);
   private static final long LOOK_MILLIS = 20;
 
@@ -37,8 +37,15 @@ public final class DaemonHome {
     this.directory = directory;
   }
 
-  /** That of a daemon, below the directory of all. */
+  /**
+   * That of a daemon, below the directory of all.
+   *
+   * @throws IllegalArgumentException when no daemon can have this name
+   */
   public static DaemonHome of(Path all, String daemon) {
+    if (!DaemonDirectory.isName(daemon)) {
+      throw new IllegalArgumentException("must be a daemon's name, was " + daemon);
+    }
     return new DaemonHome(all.toAbsolutePath().normalize().resolve(daemon));
   }
 
@@ -50,28 +57,26 @@ public final class DaemonHome {
     }
   }
 
-  /** The lock, held. */
-  record Hold(FileChannel channel) {
-    void close() throws IOException {
-      channel.close();
-    }
-  }
-
   /** The file with what the daemon has written last. */
   public Path output() {
     return directory.resolve(OutputFiles.NAME);
   }
 
-  /** The file that a supervisor without a terminal writes to; its directory is made. */
+  /**
+   * The file to whose end a supervisor without a terminal writes; its directory is made. One that
+   * has grown too large is put aside as {@code supervisor.log.1} first.
+   */
   public Path supervisorLog() throws IOException {
     make();
-    return directory.resolve("supervisor.log");
+    Path log = directory.resolve(LOG);
+    if (Files.exists(log) && Files.size(log) > MAX_LOG_BYTES) {
+      Files.move(log, directory.resolve(LOG + ".1"), StandardCopyOption.REPLACE_EXISTING);
+    }
+    return log;
   }
 
   private void make() throws IOException {
-    Files.createDirectories(
-        directory,
-        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+    DurableFiles.makeDirectory(directory);
     TrustedFile.require(directory);
   }
 
@@ -80,24 +85,15 @@ public final class DaemonHome {
   }
 
   /** Takes the lock; empty when another supervisor has it. Those who only look let go at once. */
-  Optional<Hold> hold() throws IOException, InterruptedException {
+  Optional<LockedFile> hold() throws IOException, InterruptedException {
     make();
     long deadline = System.nanoTime() + PATIENCE.toNanos();
     while (true) {
-      FileChannel channel =
-          FileChannel.open(
-              directory.resolve(LOCK), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-      @Nullable FileLock lock = channel.tryLock();
-      if (lock != null) {
-        channel.truncate(0);
-        int unused =
-            channel.write(
-                ByteBuffer.wrap(
-                    Long.toString(ProcessHandle.current().pid())
-                        .getBytes(StandardCharsets.US_ASCII)));
-        return Optional.of(new Hold(channel));
+      Optional<LockedFile> lock = LockedFile.tryLock(directory.resolve(LOCK));
+      if (lock.isPresent()) {
+        tell(lock.get());
+        return lock;
       }
-      channel.close();
       if (System.nanoTime() > deadline) {
         return Optional.empty();
       }
@@ -105,30 +101,52 @@ public final class DaemonHome {
     }
   }
 
+  /** Whoever cannot say who it is can be stopped by nobody. */
+  private void tell(LockedFile lock) throws IOException {
+    boolean isTold = false;
+    try {
+      String us = ProcessMark.of(ProcessHandle.current()).text();
+      DurableFiles.replace(directory.resolve(HOLDER), us.getBytes(StandardCharsets.UTF_8));
+      isTold = true;
+    } finally {
+      if (!isTold) {
+        lock.close();
+      }
+    }
+  }
+
   /** Whether a supervisor lives, whatever is written down. */
   boolean isHeld() {
-    Path lock = directory.resolve(LOCK);
-    if (!Files.exists(lock)) {
-      return false;
-    }
-    try (FileChannel channel = FileChannel.open(lock, StandardOpenOption.WRITE)) {
-      return channel.tryLock() == null;
-    } catch (OverlappingFileLockException e) {
-      return true; // a supervisor of this very process
+    try {
+      return LockedFile.isLocked(directory.resolve(LOCK));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  /** The process that holds the lock; empty when none does. */
-  Optional<Long> supervisor() {
-    if (!isHeld()) {
-      return Optional.empty();
+  /**
+   * The process that holds the lock; empty when none does. It has the lock before it can say so,
+   * and until then the file names one that is gone, so this looks again for a while.
+   */
+  Optional<ProcessHandle> supervisor() throws InterruptedException {
+    long deadline = System.nanoTime() + PATIENCE.toNanos();
+    while (isHeld()) {
+      Optional<ProcessHandle> holder = holder();
+      if (holder.isPresent() || System.nanoTime() > deadline) {
+        return holder;
+      }
+      TimeUnit.MILLISECONDS.sleep(LOOK_MILLIS);
     }
+    return Optional.empty();
+  }
+
+  private Optional<ProcessHandle> holder() {
     try {
       TrustedFile.require(directory); // else others could have us end what they name
-      String pid = Files.readString(directory.resolve(LOCK), StandardCharsets.US_ASCII);
-      return pid.isEmpty() ? Optional.empty() : Optional.of(Long.valueOf(pid));
+      return ProcessMark.living(
+          Files.readString(directory.resolve(HOLDER), StandardCharsets.UTF_8));
+    } catch (NoSuchFileException e) {
+      return Optional.empty();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -141,15 +159,10 @@ public final class DaemonHome {
     properties.setProperty("restarts", Integer.toString(run.restarts()));
     properties.setProperty("state", run.state());
     properties.setProperty("reason", run.reason());
-    Path whole = directory.resolve(RECORD + ".new");
-    try (var out = Files.newBufferedWriter(whole, StandardCharsets.UTF_8)) {
-      properties.store(out, null);
-    }
-    Files.move(
-        whole,
-        directory.resolve(RECORD),
-        StandardCopyOption.ATOMIC_MOVE,
-        StandardCopyOption.REPLACE_EXISTING);
+    StringWriter text = new StringWriter();
+    properties.store(text, null);
+    DurableFiles.replace(
+        directory.resolve(RECORD), text.toString().getBytes(StandardCharsets.UTF_8));
   }
 
   /** Empty before the first run. */

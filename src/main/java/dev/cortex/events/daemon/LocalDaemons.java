@@ -10,7 +10,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.TreeSet;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
@@ -75,7 +74,10 @@ public final class LocalDaemons {
       return List.of();
     }
     try (Stream<Path> entries = Files.list(homes)) {
-      return entries.map(entry -> entry.getFileName().toString()).toList();
+      return entries
+          .map(entry -> entry.getFileName().toString())
+          .filter(DaemonDirectory::isName)
+          .toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -114,12 +116,13 @@ public final class LocalDaemons {
   public Stop stop(String daemon) throws IOException, InterruptedException {
     DaemonHome home = home(daemon);
     Optional<DaemonHome.Run> run = home.run();
-    if (run.isEmpty()) {
+    if (run.isEmpty() && !home.isHeld()) {
       return new Stop(false, Optional.empty(), 0);
     }
+    long program = run.map(DaemonHome.Run::program).orElse(0L);
     Duration stopTime = stopTime(daemon);
     Optional<String> mishap = Optional.empty();
-    Optional<Long> supervisor = home.supervisor();
+    Optional<ProcessHandle> supervisor = home.supervisor();
     boolean wasRunning = supervisor.isPresent();
     if (wasRunning && !endInOrder(home, supervisor.get(), stopTime)) {
       mishap = Optional.of("its supervisor did not answer and was killed");
@@ -131,9 +134,9 @@ public final class LocalDaemons {
       mishap = Optional.of(mishap.orElse("its supervisor had been killed"));
     }
     if (mishap.isPresent()) {
-      home.write(new DaemonHome.Run(run.get().program(), "", 0, "stopped", mishap.orElseThrow()));
+      home.write(new DaemonHome.Run(program, "", 0, "stopped", mishap.orElseThrow()));
     }
-    return new Stop(wasRunning, mishap, run.get().program());
+    return new Stop(wasRunning, mishap, program);
   }
 
   /** A file that is refused by now, or gone, is no reason to leave the daemon running. */
@@ -149,15 +152,14 @@ public final class LocalDaemons {
   }
 
   /** It lets go of the lock when the program has ended; what it has to tell, it tells then. */
-  private static boolean endInOrder(DaemonHome home, long supervisor, Duration stopTime)
+  private static boolean endInOrder(DaemonHome home, ProcessHandle supervisor, Duration stopTime)
       throws InterruptedException {
-    Optional<ProcessHandle> process = ProcessHandle.of(supervisor);
-    process.ifPresent(ProcessHandle::destroy);
+    boolean unused = supervisor.destroy();
     long deadline = System.nanoTime() + stopTime.plus(PATIENCE).toNanos();
     while (home.isHeld()) {
       if (System.nanoTime() > deadline) {
-        process.ifPresent(ProcessHandle::destroyForcibly);
-        process.map(ProcessHandle::onExit).ifPresent(CompletableFuture::join);
+        boolean unusedToo = supervisor.destroyForcibly();
+        supervisor.onExit().join();
         return false;
       }
       TimeUnit.MILLISECONDS.sleep(LOOK_MILLIS);

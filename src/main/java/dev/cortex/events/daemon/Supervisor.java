@@ -2,10 +2,10 @@ package dev.cortex.events.daemon;
 
 import dev.cortex.events.command.CleanEnvironment;
 import dev.cortex.events.command.ProgramSession;
+import dev.cortex.events.file.LockedFile;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
@@ -28,10 +28,20 @@ public final class Supervisor {
   /** In the program's environment: its daemon's name. */
   private static final String NAME_VARIABLE = "CORTEX_DAEMON";
 
+  /** In the program's environment: where what it posts waits for the database. */
+  private static final String SPOOL_VARIABLE = "CORTEX_SPOOL_DIR";
+
   /** In the program's environment: tells its processes from those of another run. */
   static final String RUN_VARIABLE = "CORTEX_DAEMON_RUN";
 
+  /** How {@link #run} ends beside another supervisor of the daemon. */
+  public static final String RUNS_ALREADY = "it runs already";
+
+  /** As a shell says of a program that it could not start. */
+  private static final int NOT_STARTED = 127;
+
   private static final long MAX_OUTPUT_BYTES = 2 * 1024 * 1024;
+  private static final int SKIPPED_BYTES = 8192;
   private static final Duration OUTPUT_ENDS = Duration.ofSeconds(2);
   private static final Logger LOG = LoggerFactory.getLogger(Supervisor.class);
 
@@ -49,7 +59,7 @@ public final class Supervisor {
    */
   public record End(boolean isOrderly, String reason) {}
 
-  private record Ended(long pid, int exitStatus, Duration lived) {}
+  private record Ended(long pid, int exitStatus, Duration lived, String how) {}
 
   /**
    * Nothing is started yet.
@@ -74,9 +84,9 @@ public final class Supervisor {
 
   /** Runs the daemon until it has ended for good. */
   public End run() throws IOException, InterruptedException {
-    Optional<DaemonHome.Hold> hold = home.hold();
+    Optional<LockedFile> hold = home.hold();
     if (hold.isEmpty()) {
-      return new End(false, "it runs already");
+      return new End(false, RUNS_ALREADY);
     }
     try {
       endOrphans();
@@ -104,12 +114,12 @@ public final class Supervisor {
 
   private End supervise() throws IOException, InterruptedException {
     int restarts = 0;
+    Ended ended = runOnce(restarts);
     while (true) {
-      Ended ended = runOnce(restarts);
       if (asked.isDone()) {
         return end(ended, true, asked.join());
       }
-      String how = "exit status " + ended.exitStatus();
+      String how = ended.how();
       if (!daemon.restarts().wants(ended.exitStatus())) {
         return end(ended, ended.exitStatus() == 0, how);
       }
@@ -122,6 +132,18 @@ public final class Supervisor {
       if (isAskedWithin(delay.get())) {
         return end(ended, true, asked.join());
       }
+      ended = runAgain(ended, restarts);
+    }
+  }
+
+  /** A host that is out of processes for a while fails a restart, and is no reason to give up. */
+  private Ended runAgain(Ended before, int restarts) throws InterruptedException {
+    try {
+      return runOnce(restarts);
+    } catch (IOException e) {
+      LOG.error("daemon {}: cannot be started again", daemon.name(), e);
+      return new Ended(
+          before.pid(), NOT_STARTED, Duration.ZERO, "it cannot be run: " + e.getMessage());
     }
   }
 
@@ -134,17 +156,33 @@ public final class Supervisor {
     try (ProgramSession session = start(id)) {
       process = session.process();
       output = keepOutput(process);
-      home.write(new DaemonHome.Run(process.pid(), id, restarts, "running", ""));
+      record(new DaemonHome.Run(process.pid(), id, restarts, "running", ""));
       journal.started(daemon.name(), process.pid(), restarts);
       LOG.info("daemon {}: started, process {}", daemon.name(), process.pid());
       awaitEndOf(process);
     }
     output.join(OUTPUT_ENDS.toMillis()); // else somebody outside the session has it open
-    return new Ended(process.pid(), process.waitFor(), Duration.ofNanos(System.nanoTime() - begin));
+    int exitStatus = process.waitFor();
+    return new Ended(
+        process.pid(),
+        exitStatus,
+        Duration.ofNanos(System.nanoTime() - begin),
+        "exit status " + exitStatus);
+  }
+
+  /** A full disk must not end a daemon; what is not written down is written with the next one. */
+  private void record(DaemonHome.Run run) {
+    try {
+      home.write(run);
+    } catch (IOException e) {
+      LOG.error("daemon {}: that it is {} cannot be written down", daemon.name(), run.state(), e);
+    }
   }
 
   private ProgramSession start(String id) throws IOException {
     Map<String, String> clean = CleanEnvironment.of(daemon.environment(), environment);
+    Optional.ofNullable(environment.get(SPOOL_VARIABLE))
+        .ifPresent(spool -> clean.put(SPOOL_VARIABLE, spool));
     clean.put(NAME_VARIABLE, daemon.name());
     clean.put(RUN_VARIABLE, id);
     ProcessBuilder program =
@@ -157,29 +195,38 @@ public final class Supervisor {
 
   /** Through a pipe, so that it can be put aside while it is written, and nothing is lost. */
   private Thread keepOutput(Process process) {
-    OutputFiles files = new OutputFiles(home.directory(), MAX_OUTPUT_BYTES);
-    Thread reader =
-        new Thread(
-            () -> {
-              try {
-                files.write(process.getInputStream());
-              } catch (IOException e) {
-                LOG.error("daemon {}: its output is not kept any more", daemon.name(), e);
-                drain(process.getInputStream());
-              }
-            },
-            "cortex-daemon-output");
+    Thread reader = new Thread(() -> keepOutput(process.getInputStream()), "cortex-daemon-output");
     reader.setDaemon(true);
     reader.start();
     return reader;
   }
 
+  /** What a full disk does not take is gone; what comes when it takes more again is kept. */
+  private void keepOutput(InputStream in) {
+    OutputFiles files = new OutputFiles(home.directory(), MAX_OUTPUT_BYTES);
+    boolean isTold = false;
+    while (true) {
+      try {
+        files.write(in);
+        return;
+      } catch (IOException e) {
+        if (!isTold) {
+          LOG.error("daemon {}: a part of its output is not kept", daemon.name(), e);
+          isTold = true;
+        }
+      }
+      if (!skip(in)) {
+        return;
+      }
+    }
+  }
+
   /** Else the program would wait for ever for somebody to read what it writes. */
-  private static void drain(InputStream in) {
+  private static boolean skip(InputStream in) {
     try {
-      in.transferTo(OutputStream.nullOutputStream());
+      return in.read(new byte[SKIPPED_BYTES]) >= 0;
     } catch (IOException e) {
-      // It has ended.
+      return false; // it has ended
     }
   }
 
@@ -202,13 +249,13 @@ public final class Supervisor {
     }
   }
 
-  private End end(Ended ended, boolean isOrderly, String reason) throws IOException {
+  private End end(Ended ended, boolean isOrderly, String reason) {
     tell(ended, 0, isOrderly ? "stopped" : "failed", reason);
     return new End(isOrderly, reason);
   }
 
-  private void tell(Ended ended, int restarts, String state, String reason) throws IOException {
-    home.write(new DaemonHome.Run(ended.pid(), "", restarts, state, reason));
+  private void tell(Ended ended, int restarts, String state, String reason) {
+    record(new DaemonHome.Run(ended.pid(), "", restarts, state, reason));
     journal.stopped(daemon.name(), ended.pid(), reason);
     LOG.info("daemon {}: {}", daemon.name(), reason);
   }

@@ -32,8 +32,7 @@ public final class LaneProbe {
   LaneTurn turn(short lane, long version) {
     Memory memory = lanes.stream().filter(known -> known.lane() == lane).findFirst().orElseThrow();
     return memory.version() == version
-        ? new LaneTurn(
-            lane, version, false, memory.isSweep(), memory.from(), floor, memory.since())
+        ? new LaneTurn(lane, version, false, memory.isSweep(), memory.from(), floor, memory.since())
         : new LaneTurn(lane, version, true, false, 0, floor, Lanes.BEGINNING);
   }
 

@@ -147,8 +147,7 @@ public final class LaneStore {
    * Parks what a claim that found nothing to run has passed and the next one would pass again: out
    * of the way of the looks and scans of its lane.
    */
-  public void parkPassed(
-      Connection transaction, short handlerId, LaneTurn turn, LaneClaim claim)
+  public void parkPassed(Connection transaction, short handlerId, LaneTurn turn, LaneClaim claim)
       throws SQLException {
     if (turn.parkFrom() >= claim.scannedTo()) {
       return;

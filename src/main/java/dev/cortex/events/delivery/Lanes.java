@@ -18,8 +18,8 @@ import java.util.concurrent.locks.ReentrantLock;
  *   <li>An event that is committed late. The mark never passes the {@link EmitterHorizon} of its
  *       scan, so that the next scan sees those, and sees them in their order.
  *   <li>One whose emitter stayed open for longer than the horizon waits. A sweep, from the
- *       beginning, finds it: every 30 s, or 500 times its own cost. It goes up to the mark in steps,
- *       between which the lane is worked from the mark on.
+ *       beginning, finds it: every 30 s, or 500 times its own cost. It goes up to the mark in
+ *       steps, between which the lane is worked from the mark on.
  * </ul>
  *
  * <p>Thread-safe: the slots of a process share it.

@@ -64,8 +64,8 @@ public final class Timekeeper {
   /**
    * Locks the schedules that are due or whose next tick is not known, and reads the clock.
    *
-   * <p>Parameters: names to take last, in this order; how many at most. Locks: FOR UPDATE on the schedules, SKIP LOCKED, since a locked
-   * one is being fired.
+   * <p>Parameters: names to take last, in this order; how many at most. Locks: FOR UPDATE on the
+   * schedules, SKIP LOCKED, since a locked one is being fired.
    */
   private static final String CLAIM =
       """

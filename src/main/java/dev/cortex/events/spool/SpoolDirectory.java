@@ -1,9 +1,9 @@
 package dev.cortex.events.spool;
 
+import dev.cortex.events.file.DurableFiles;
+import dev.cortex.events.file.LockedFile;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -13,9 +13,9 @@ import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The files of a spool. {@code WRITER.NUMBER.jsonl} is written to or waits, with {@code .draining}
@@ -23,6 +23,12 @@ import org.jspecify.annotations.Nullable;
  * not be read. Links are never followed.
  */
 record SpoolDirectory(Path path) {
+  private static final String DAMAGED = "damaged";
+  private static final String LOCK = "drain.lock";
+
+  /** In which the shell notes since when the database is away. */
+  private static final String AWAY = "away";
+
   private static final int OPEN_TO_OTHERS = 077;
   private static final Set<PosixFilePermission> PRIVATE_FILE =
       PosixFilePermissions.fromString("rw-------");
@@ -55,7 +61,7 @@ record SpoolDirectory(Path path) {
   /** Made where it is missing. */
   void make() throws IOException {
     if (!exists()) {
-      Files.createDirectories(path, privately("rwx------"));
+      DurableFiles.makeDirectory(path);
       exists();
     }
   }
@@ -70,9 +76,7 @@ record SpoolDirectory(Path path) {
 
   /** Puts names on the disk that were made, changed or removed in the directory. */
   void force() throws IOException {
-    try (FileChannel names = FileChannel.open(path, StandardOpenOption.READ)) {
-      names.force(true);
-    }
+    DurableFiles.forceNameOf(path.resolve(LOCK));
   }
 
   /** What waits, in the order in which it is drained: for each writer, oldest first. */
@@ -87,9 +91,24 @@ record SpoolDirectory(Path path) {
     }
   }
 
+  /** What no drain looks at, and is none of the spool's own: links, and names of another form. */
+  List<Path> foreign() throws IOException {
+    try (Stream<Path> entries = Files.list(path)) {
+      return entries.filter(entry -> !isOurs(entry)).sorted().toList();
+    }
+  }
+
+  private static boolean isOurs(Path entry) {
+    String name = entry.getFileName().toString();
+    return name.equals(DAMAGED)
+        ? Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS)
+        : Files.isRegularFile(entry, LinkOption.NOFOLLOW_LINKS)
+            && (name.equals(LOCK) || name.equals(AWAY) || SpoolFile.isOne(entry));
+  }
+
   /** Files that hold damaged lines. */
   List<Path> damaged() throws IOException {
-    Path aside = path.resolve("damaged");
+    Path aside = path.resolve(DAMAGED);
     if (!Files.isDirectory(aside, LinkOption.NOFOLLOW_LINKS)) {
       return List.of();
     }
@@ -100,30 +119,19 @@ record SpoolDirectory(Path path) {
 
   /** Keeps a file where no drain looks. */
   void setAside(Path file) throws IOException {
-    Path aside = path.resolve("damaged");
+    Path aside = path.resolve(DAMAGED);
     if (!Files.isDirectory(aside, LinkOption.NOFOLLOW_LINKS)) {
       Files.createDirectory(aside, privately("rwx------"));
     }
-    Files.move(file, aside.resolve(file.getFileName()), StandardCopyOption.ATOMIC_MOVE);
+    Path kept = aside.resolve(file.getFileName());
+    Files.move(file, kept, StandardCopyOption.ATOMIC_MOVE);
+    DurableFiles.forceNameOf(kept);
+    force();
   }
 
-  /** The right to drain, which ends with the process; null while another has it. */
-  @Nullable FileChannel tryDrainLock() throws IOException {
-    FileChannel lock =
-        FileChannel.open(
-            path.resolve("drain.lock"),
-            Set.of(StandardOpenOption.CREATE, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS),
-            PosixFilePermissions.asFileAttribute(PRIVATE_FILE));
-    try {
-      @Nullable FileLock held = lock.tryLock();
-      if (held != null) {
-        return lock;
-      }
-    } catch (OverlappingFileLockException e) {
-      // Another thread of this process drains.
-    }
-    lock.close();
-    return null;
+  /** The right to drain, which ends with the process; empty while another drain has it. */
+  Optional<LockedFile> tryDrainLock() throws IOException {
+    return LockedFile.tryLock(path.resolve(LOCK));
   }
 
   private static FileAttribute<Set<PosixFilePermission>> privately(String mode) {

@@ -4,22 +4,21 @@ import dev.cortex.events.event.Defect;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
+import dev.cortex.events.file.LockedFile;
 import dev.cortex.events.outbox.EmitFailedException;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.outbox.Quarantine;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.attribute.FileTime;
 import java.sql.Connection;
 import java.sql.SQLException;
-import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Moves what waits into the log, file by file. A file is removed when all of it is committed; a
@@ -32,8 +31,8 @@ final class SpoolDrain {
 
   private static final long MAX_BYTES = 8L * 1024 * 1024;
 
-  /** A line without an end is being written, until its file has been still for so long. */
-  private static final Duration WRITING = Duration.ofSeconds(10);
+  /** Of a file that is not read: enough to see what it is. */
+  private static final int HEAD_BYTES = 4096;
 
   /** An emitter of the same ids is met once or twice, not five times in a row. */
   private static final int MAX_TRIES = 5;
@@ -71,9 +70,14 @@ final class SpoolDrain {
     if (!directory.exists()) {
       return summary;
     }
-    try (@Nullable FileChannel lock = directory.tryDrainLock()) {
-      List<SpoolFile> files = directory.files();
-      return lock == null ? summary.plusLeft(files.size()) : drain(files);
+    Optional<LockedFile> lock = directory.tryDrainLock();
+    if (lock.isEmpty()) {
+      return summary.plusLeft(directory.files().size());
+    }
+    try {
+      return drain(directory.files());
+    } finally {
+      lock.get().close();
     }
   }
 
@@ -102,15 +106,12 @@ final class SpoolDrain {
   /** Whether all of the file is where it belongs. */
   private boolean drain(SpoolFile file) throws IOException, SQLException {
     if (file.isTooLarge()) {
-      summary = summary.plusDamaged();
-      directory.setAside(file.path());
+      setAsideUnread(file);
       return true;
     }
-    FileTime written = Files.getLastModifiedTime(file.path());
+    FileTime written = file.written();
     SpoolFile.Content content = file.read();
-    boolean isEmpty = content.lines().isEmpty();
-    if ((content.isTorn() || isEmpty)
-        && written.toInstant().isAfter(Instant.now().minus(WRITING))) {
+    if (file.writtenUntil(content, written).filter(Instant.now()::isBefore).isPresent()) {
       return false;
     }
     long damagedBefore = summary.damaged();
@@ -121,6 +122,20 @@ final class SpoolDrain {
       Files.deleteIfExists(file.path());
     }
     return true;
+  }
+
+  /** No writer of ours makes one, so it is for a person to say what it is. */
+  private void setAsideUnread(SpoolFile file) throws IOException, SQLException {
+    quarantine(
+        "spool " + file.path(),
+        file.head(HEAD_BYTES),
+        new InvalidEventException(
+            Defect.DAMAGED_LINE,
+            "event",
+            "must be in a file of at most %d bytes; all of this one, of %d, is kept unread in damaged"
+                .formatted(SpoolFile.MAX_BYTES, file.size())));
+    connection.commit();
+    directory.setAside(file.path());
   }
 
   private void deliver(SpoolFile file, List<byte[]> lines) throws SQLException {

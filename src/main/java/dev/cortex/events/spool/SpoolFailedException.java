@@ -7,7 +7,9 @@ import java.io.IOException;
 
 /**
  * The spool could not keep events, or be read: the disk or the spool is full, or the directory is
- * not as it has to be. Of the events of that call none is durable.
+ * not as it has to be. Of the events of that call none may be counted as durable. Some may be all
+ * the same: what the database committed before its answer was lost, and what a disk took before it
+ * was full. Posted again with the ids that they had, they are there once.
  */
 public final class SpoolFailedException extends CortexException {
   private static final long serialVersionUID = 1L;

@@ -8,9 +8,13 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 
@@ -22,6 +26,9 @@ record SpoolFile(Path path) implements Comparable<SpoolFile> {
 
   /** A writer goes on in another file from a quarter of this on; what is larger is not ours. */
   static final int MAX_BYTES = 64 * 1024 * 1024;
+
+  /** A line without an end is being written, until its file has been still for so long. */
+  private static final Duration WRITING = Duration.ofSeconds(10);
 
   /**
    * What a file holds.
@@ -62,16 +69,27 @@ record SpoolFile(Path path) implements Comparable<SpoolFile> {
     return Files.size(path);
   }
 
+  /**
+   * Until when what is torn, or empty, counts as being written; empty where the file is whole.
+   *
+   * @param content what was read, after this moment of the last write
+   */
+  Optional<Instant> writtenUntil(Content content, FileTime written) {
+    return content.isTorn() || content.lines().isEmpty()
+        ? Optional.of(written.toInstant().plus(WRITING))
+        : Optional.empty();
+  }
+
+  FileTime written() throws IOException {
+    return Files.getLastModifiedTime(path, LinkOption.NOFOLLOW_LINKS);
+  }
+
   boolean isTooLarge() throws IOException {
     return size() > MAX_BYTES;
   }
 
   Content read() throws IOException {
-    byte[] bytes;
-    try (FileChannel file =
-        FileChannel.open(path, Set.of(StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS))) {
-      bytes = Channels.newInputStream(file).readNBytes(MAX_BYTES);
-    }
+    byte[] bytes = head(MAX_BYTES);
     List<byte[]> lines = new ArrayList<>();
     int from = 0;
     for (int at = 0; at < bytes.length; at++) {
@@ -82,6 +100,14 @@ record SpoolFile(Path path) implements Comparable<SpoolFile> {
     }
     add(lines, bytes, from, bytes.length);
     return new Content(lines, from < bytes.length);
+  }
+
+  /** Its first bytes. */
+  byte[] head(int most) throws IOException {
+    try (FileChannel file =
+        FileChannel.open(path, Set.of(StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS))) {
+      return Channels.newInputStream(file).readNBytes(most);
+    }
   }
 
   private static void add(List<byte[]> lines, byte[] bytes, int from, int to) {

@@ -5,9 +5,13 @@ import dev.cortex.events.event.InvalidEventException;
 import java.io.IOException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.time.Instant;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 
 /**
  * What waits in a spool.
@@ -21,6 +25,8 @@ import java.util.Optional;
  * @param oldest when the oldest event that waits occurred, by its emitter's clock
  * @param unreadable lines of those files that are damaged, or still being written
  * @param damagedFiles kept aside, in the directory {@code damaged}
+ * @param incomplete files without a whole last line, and when each is drained all the same
+ * @param foreign what lies there and is never drained: links, and files with names of another form
  */
 public record SpoolStatus(
     Path directory,
@@ -31,7 +37,15 @@ public record SpoolStatus(
     int maxFiles,
     Optional<Instant> oldest,
     long unreadable,
-    int damagedFiles) {
+    int damagedFiles,
+    Map<Path, Instant> incomplete,
+    List<Path> foreign) {
+
+  /** Copies what it is given. */
+  public SpoolStatus {
+    incomplete = Collections.unmodifiableMap(new TreeMap<>(incomplete));
+    foreign = List.copyOf(foreign);
+  }
 
   static SpoolStatus of(SpoolDirectory directory, long maxBytes, int maxFiles) throws IOException {
     boolean exists = directory.exists();
@@ -40,10 +54,14 @@ public record SpoolStatus(
     long bytes = 0;
     long unreadable = 0;
     Optional<Instant> oldest = Optional.empty();
+    Map<Path, Instant> incomplete = new TreeMap<>();
     for (SpoolFile file : files) {
       try {
         bytes += file.size();
-        for (byte[] line : file.read().lines()) {
+        FileTime written = file.written();
+        SpoolFile.Content content = file.read();
+        file.writtenUntil(content, written).ifPresent(until -> incomplete.put(file.path(), until));
+        for (byte[] line : content.lines()) {
           Optional<EventDraft> draft = read(line);
           if (draft.isEmpty()) {
             unreadable++;
@@ -68,7 +86,9 @@ public record SpoolStatus(
         maxFiles,
         oldest,
         unreadable,
-        exists ? directory.damaged().size() : 0);
+        exists ? directory.damaged().size() : 0,
+        incomplete,
+        exists ? directory.foreign() : List.of());
   }
 
   private static Optional<EventDraft> read(byte[] line) {

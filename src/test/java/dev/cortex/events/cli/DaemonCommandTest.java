@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 import dev.cortex.events.cli.TestCommandLine.Answer;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.spool.Spool;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,6 +19,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Matcher;
@@ -85,6 +87,7 @@ class DaemonCommandTest {
         .contains("got one and two words")
         .contains("ALLOWED=yes")
         .contains("CORTEX_DAEMON=pm")
+        .contains("CORTEX_SPOOL_DIR=" + directory.resolve("spool"))
         .doesNotContain("SECRET")
         .doesNotContain("DATABASE_URL");
     Matcher child = Pattern.compile("child (\\d+)").matcher(output);
@@ -255,6 +258,47 @@ class DaemonCommandTest {
     assertThat(status.err()).contains("only processes of this host are shown");
     assertThat(cortex.run("daemon", "stop", "pm").status()).isZero();
     assertThat(isAlive(pidIn(started.out()))).isFalse();
+    Spool spool = Spool.at(directory.resolve("spool"));
+    await().atMost(PATIENCE).until(() -> spool.status().events() == 2); // started and stopped
+  }
+
+  @Test
+  void of_two_starts_at_once_one_starts_it_and_the_other_says_that_it_runs() throws Exception {
+    lay("pm", FOR_EVER, "");
+    CompletableFuture<Answer> other =
+        CompletableFuture.supplyAsync(() -> cortex.run("daemon", "start", "pm"));
+    Answer one = cortex.run("daemon", "start", "pm");
+
+    assertThat(List.of(one.status(), other.get().status()))
+        .as(one.err() + other.get().err())
+        .containsOnly(0);
+    assertThat(one.out() + other.get().out()).contains("started, process", "runs already");
+  }
+
+  @Test
+  void a_name_that_leads_elsewhere_is_no_name() {
+    for (String verb : List.of("start", "stop", "status", "run")) {
+      Answer answer = cortex.run("daemon", verb, "../pm");
+      assertThat(answer.status()).as(verb).isEqualTo(64);
+      assertThat(answer.err()).contains("lower-case letters, digits and hyphens").contains("../pm");
+    }
+  }
+
+  @Test
+  void what_a_supervisor_has_said_is_there_when_the_next_one_begins() throws Exception {
+    lay("pm", FOR_EVER, "");
+    Path home = Files.createDirectories(directory.resolve("state/pm"));
+    mode(home, "rwx------");
+    Path log = Files.writeString(home.resolve("supervisor.log"), "said before\n");
+
+    assertThat(cortex.run("daemon", "start", "pm").status()).isZero();
+    assertThat(log).content().startsWith("said before\n").contains("started, process");
+
+    assertThat(cortex.run("daemon", "stop", "pm").status()).isZero();
+    Files.writeString(log, "x".repeat(1024 * 1024 + 1));
+    assertThat(cortex.run("daemon", "start", "pm").status()).isZero();
+    assertThat(home.resolve("supervisor.log.1")).content().startsWith("xxx");
+    assertThat(log).content().doesNotContain("xxx");
   }
 
   @Test
@@ -312,7 +356,8 @@ class DaemonCommandTest {
     return base.with(
         Map.of(
             "CORTEX_DAEMONS", directory.resolve("daemons").toString(),
-            "CORTEX_DAEMON_STATE", directory.resolve("state").toString()));
+            "CORTEX_DAEMON_STATE", directory.resolve("state").toString(),
+            "CORTEX_SPOOL_DIR", directory.resolve("spool").toString()));
   }
 
   private void lay(String name, String script, String settings) throws IOException {
@@ -339,9 +384,9 @@ class DaemonCommandTest {
   /** When it has told what there was to tell. */
   private void killSupervisor(String name) throws IOException {
     assertThat(life(name, 2)).last().asString().startsWith("started");
-    long pid =
-        Long.parseLong(
-            Files.readString(directory.resolve("state").resolve(name).resolve("supervisor.lock")));
+    String holder =
+        Files.readString(directory.resolve("state").resolve(name).resolve("supervisor.pid"));
+    long pid = Long.parseLong(holder.substring(0, holder.indexOf(' ')));
     ProcessHandle.of(pid).orElseThrow().destroyForcibly();
     await().atMost(PATIENCE).until(() -> !isAlive(pid));
   }

@@ -80,6 +80,15 @@ class DaemonDirectoryTest {
   }
 
   @Test
+  void a_link_that_leads_nowhere_is_known_and_refused_by_every_command() throws IOException {
+    Files.createSymbolicLink(directory.resolve("pm.properties"), directory.resolve("gone"));
+    assertThat(daemons().names()).containsExactly("pm");
+    assertThatThrownBy(() -> daemons().find("pm"))
+        .isInstanceOf(InvalidCommandException.class)
+        .hasMessageEndingWith("pm.properties: must be a file, or a link that leads to one");
+  }
+
+  @Test
   void a_name_leads_nowhere_else() throws IOException {
     write("command = " + program);
     assertThat(daemons().find("../" + directory.getFileName() + "/pm")).isEmpty();

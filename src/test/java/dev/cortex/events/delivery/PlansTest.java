@@ -284,7 +284,8 @@ class PlansTest {
       assertThat(first).isEqualTo(20);
 
       List<String> plans =
-          plansOf(recorded -> assertThat(stepBackfill(recorded)).isEqualTo(20), "cortex.deliveries");
+          plansOf(
+              recorded -> assertThat(stepBackfill(recorded)).isEqualTo(20), "cortex.deliveries");
 
       assertThat(plans)
           .hasSize(1)

@@ -25,6 +25,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
@@ -69,12 +70,7 @@ class CutOffTest {
   @Test
   void nothing_that_was_called_durable_is_lost_or_doubled(@TempDir Path directory)
       throws Exception {
-    for (String program : List.of("jq", "psql")) {
-      assumeTrue(
-          Stream.of(System.getenv("PATH").split(":"))
-              .anyMatch(path -> Files.isExecutable(Path.of(path, program))),
-          program + " is not installed");
-    }
+    requirePrograms();
     execute("insert into cortex.event_types (type) values ('task.failed') on conflict do nothing");
     Path go = Files.createFile(directory.resolve("go"));
     Spool spool = Spool.at(directory.resolve("spool"));
@@ -123,23 +119,74 @@ class CutOffTest {
     assertThat(strings("select reason from cortex.quarantined")).isEmpty();
   }
 
+  /** The event is in the log before the wait begins, and comes there a second time by the spool. */
+  @Test
+  void a_commit_that_waits_for_a_standby_is_given_up_and_its_event_is_there_once(
+      @TempDir Path directory) throws Exception {
+    requirePrograms();
+    execute("insert into cortex.event_types (type) values ('task.created') on conflict do nothing");
+    configure("set synchronous_standby_names = 'nobody'", "nobody");
+    try {
+      Path said = directory.resolve("said");
+      Path file =
+          Files.writeString(
+              directory.resolve("once.sh"),
+              "source \"$LOGGER\"; create_and_log_event task.created waiting '{}'\n");
+      ProcessBuilder builder =
+          new ProcessBuilder("bash", file.toString())
+              .redirectErrorStream(true)
+              .redirectOutput(said.toFile());
+      builder.environment().putAll(variables(directory));
+      assertThat(builder.start().waitFor()).isZero();
+      assertThat(Files.readString(said)).contains("did not answer within 15 s").contains("spooled");
+    } finally {
+      configure("reset synchronous_standby_names", "");
+    }
+    assertThat(count("source = 'waiting'")).isOne();
+    try (Connection connection = address("cortex_emitter").dataSource().getConnection()) {
+      assertThat(Spool.at(directory.resolve("spool")).drain(connection).delivered()).isOne();
+    }
+    assertThat(count("source = 'waiting'")).isOne();
+  }
+
+  private void configure(String change, String names) throws SQLException {
+    execute("alter system " + change);
+    execute("select pg_reload_conf()");
+    await()
+        .atMost(PATIENCE)
+        .until(() -> strings("show synchronous_standby_names").equals(List.of(names)));
+  }
+
+  private static void requirePrograms() {
+    for (String program : List.of("jq", "psql")) {
+      assumeTrue(
+          Stream.of(System.getenv("PATH").split(":"))
+              .anyMatch(path -> Files.isExecutable(Path.of(path, program))),
+          program + " is not installed");
+    }
+  }
+
   private Process script(Path directory, Path go, int number) throws Exception {
     Path file = Files.writeString(directory.resolve("emit.sh"), SCRIPT);
     ProcessBuilder builder =
         new ProcessBuilder("bash", file.toString(), Integer.toString(number))
             .redirectOutput(directory.resolve("said-" + number).toFile())
             .redirectError(ProcessBuilder.Redirect.INHERIT);
+    builder.environment().putAll(variables(directory));
+    builder.environment().put("GO", go.toString());
+    return builder.start();
+  }
+
+  private Map<String, String> variables(Path directory) throws SQLException {
     DatabaseAddress address = address("cortex_emitter");
     PGSimpleDataSource login = address.dataSource().unwrap(PGSimpleDataSource.class);
-    builder.environment().put("LOGGER", LOGGER.toString());
-    builder.environment().put("GO", go.toString());
-    builder.environment().put("CORTEX_SPOOL_DIR", directory.resolve("spool").toString());
-    builder
-        .environment()
-        .put(
-            "DATABASE_URL",
-            address.jdbcUrl() + "?user=" + login.getUser() + "&password=" + login.getPassword());
-    return builder.start();
+    return Map.of(
+        "LOGGER",
+        LOGGER.toString(),
+        "CORTEX_SPOOL_DIR",
+        directory.resolve("spool").toString(),
+        "DATABASE_URL",
+        address.jdbcUrl() + "?user=" + login.getUser() + "&password=" + login.getPassword());
   }
 
   private static void post(

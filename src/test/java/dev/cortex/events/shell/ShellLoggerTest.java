@@ -2,14 +2,21 @@ package dev.cortex.events.shell;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.event.Defect;
+import dev.cortex.events.event.Envelope;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.spool.DrainSummary;
 import dev.cortex.events.spool.Spool;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -69,7 +76,7 @@ class ShellLoggerTest {
 
   @BeforeEach
   void empty(@TempDir Path parent) throws SQLException {
-    for (String program : List.of("bash", "jq", "psql", "sync")) {
+    for (String program : List.of("bash", "jq", "psql", "sync", "timeout")) {
       assumeTrue(isInstalled(program), program + " is not installed");
     }
     directory = parent;
@@ -213,7 +220,8 @@ class ShellLoggerTest {
   }
 
   @Test
-  void a_database_that_keeps_an_event_waiting_is_away() throws Exception {
+  void a_database_that_keeps_an_event_waiting_is_busy_and_asked_again_by_the_next_call()
+      throws Exception {
     environment.put("EVENT", ENVELOPE);
     try (Connection other = database.address("cortex_emitter").dataSource().getConnection()) {
       other.setAutoCommit(false);
@@ -221,13 +229,256 @@ class ShellLoggerTest {
         statement.execute(
             "select cortex.emit('task.failed', 'w-1', event_id => 'evt_20251201_165420_3dc39e75a77d', occurred_at => '2025-12-01T22:54:20Z')");
       }
-      Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+      Answer answer =
+          script(
+              """
+              source "$LOGGER"
+              log_event "$EVENT"
+              create_and_log_event task.failed w-2 '{}'
+              """);
       assertThat(answer.status()).as(answer.err()).isZero();
-      assertThat(answer.err()).contains("lock timeout").contains("spooled");
+      assertThat(answer.err())
+          .containsOnlyOnce("spooled")
+          .contains("the database is busy")
+          .contains("lock timeout");
+      assertThat(answer.out()).endsWith(" -> cortex.events\n");
       other.rollback();
     }
     assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
-    assertThat(strings("select id from cortex.events")).hasSize(1);
+    assertThat(strings("select source from cortex.events order by id"))
+        .containsExactly("w-2", "w-1");
+  }
+
+  @Test
+  void a_server_that_takes_the_connection_and_never_answers_holds_no_call_up_for_ever()
+      throws Exception {
+    try (ServerSocket silent = new ServerSocket(0, 10, InetAddress.getLoopbackAddress())) {
+      environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:" + silent.getLocalPort() + "/db");
+      environment.put("PGCONNECT_TIMEOUT", "600");
+      environment.put("EVENT", ENVELOPE);
+      Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+      assertThat(answer.status()).as(answer.err()).isZero();
+      assertThat(answer.err()).contains("did not answer within 15 s").contains("spooled");
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "\"payload\":{\"n\":NaN}",
+        "\"payload\":{\"n\":nan}",
+        "\"payload\":{\"n\":-Infinity}",
+        "\"payload\":{\"n\":01}",
+        "\"payload\":{\"n\":+1}",
+        "\"payload\":{\"n\":.5}",
+        "\"payload\":{\"n\":1.}",
+        "\"payload\":{\"n\":tru}",
+        "\"payload\":{\"n\":1e200000}",
+        "\"payload\":{\"n\":1e1000}",
+        "\"payload\":{\"n\":1e99999999999}",
+        "\"payload\":{\"n\":0e99999999999}",
+        "\"metadata\":{\"n\":1e-2000}",
+        "\"payload\":{\"n\":\"\\u0000\"}",
+        "\"payload\":{\"n\\u0000\":1}",
+        "\"payload\":{\"n\":\"\\\\\\u0000\"}",
+        "\"key\":\"\\u0000\"",
+        "\"payload\":{\"n\":\"\\ud800\"}",
+        "\"payload\":{\"n\":\"\\ude00\\ud83d\"}",
+        "\"payload\":{\"n\":1,\"n\":2}",
+        "\"payload\":{\"n\":[{\"c\":1,\"c\":{}}]}",
+        "\"metadata\":{\"n\":{\"c\":1,\"c\":{}}}",
+        "\"source\":\"twice\"",
+        "\"payload\":{\"n\":\"a\tb\"}",
+        "\"payload\":{\"n\":\"a\nb\"}",
+        "\"payload\":{\"n\" \"a\"}",
+        "\"payload\":{\"n\":[1,]}",
+        "\"run_at\":\"2025-12-01T22:54:20+18:30\"",
+      })
+  void what_java_refuses_is_refused_and_never_spooled(String member) throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    environment.put("EVENT", with(member));
+    InvalidEventException refusal =
+        catchThrowableOfType(
+            InvalidEventException.class, () -> Envelope.readArchived(with(member)));
+    Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+    assertThat(answer.status()).isEqualTo(1);
+    assertThat(answer.err())
+        .isEqualTo("ERROR: " + shellWords(member, refusal) + "\nERROR: Event validation failed\n");
+    assertThat(spool().isEmpty()).isTrue();
+  }
+
+  /** The old validator's words where it had some, Java's for all that it let pass. */
+  private static String shellWords(String member, InvalidEventException refusal) {
+    if (refusal.defect() == Defect.INVALID_JSON) {
+      return "Invalid JSON";
+    }
+    return member.startsWith("\"run_at")
+        ? "Invalid run_at format: 2025-12-01T22:54:20+18:30"
+        : "Invalid " + refusal.field() + ": " + refusal.rule();
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "\"payload\":{\"n\":1e999,\"m\":[-0.5E-3,true,false,null,12,{}]}",
+        "\"payload\":{\"n\":\"\\\\u0000\"}",
+        "\"payload\":{\"n\":\"\\ud83d\\ude00 \\\"n\\\": NaN, \\\\\"}",
+        "\"payload\":{\"n\":{\"n\":1},\"m\":[{\"n\":1},{\"n\":2}]}",
+        "\"payload\"\t:\n{\"n\" : \r\n 1}",
+        "\"causation_id\":null,\"payload\":{}",
+        "\"run_at\":\"2025-12-01T22:54:20-18:00\",\"payload\":{}",
+      })
+  void what_java_takes_is_spooled_as_it_was_written(String member) throws Exception {
+    environment.put("CORTEX_EVENT_ID", "evt_20251201_165420_00");
+    String url = String.valueOf(environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db"));
+    environment.put("EVENT", with(member));
+    EventDraft draft = Envelope.readArchived(with(member));
+    Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+    assertThat(answer.status()).as(answer.err()).isZero();
+    assertThat(url).isNotEmpty();
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
+    assertThat(strings("select payload::text from cortex.events"))
+        .isEqualTo(strings("select ?::jsonb::text", draft.payload().orElseThrow().text()));
+  }
+
+  @Test
+  void documents_are_held_to_the_depth_and_the_digits_of_the_database() throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    Map<String, String> refused =
+        Map.of(
+            nested(101),
+            "may be nested at most 100 deep, is nested deeper",
+            nested(300),
+            "may be nested at most 100 deep, is nested deeper",
+            "{\"n\": " + "1".repeat(1001) + "}",
+            "may hold numbers of at most 1000 digits, holds a longer one",
+            "{\"n\": 0." + "1".repeat(1000) + "}",
+            "may hold numbers of at most 1000 digits, holds a longer one");
+    for (Map.Entry<String, String> each : refused.entrySet()) {
+      environment.put("PAYLOAD", each.getKey());
+      Answer answer = script("source \"$LOGGER\"; create_and_log_event task.failed w \"$PAYLOAD\"");
+      assertThat(answer)
+          .isEqualTo(
+              new Answer(
+                  1,
+                  "",
+                  "ERROR: Invalid payload: %s\nERROR: Event validation failed\n"
+                      .formatted(each.getValue())));
+    }
+    for (String payload : List.of(nested(100), "{\"n\": " + "1".repeat(1000) + "}")) {
+      environment.put("PAYLOAD", payload);
+      assertThat(
+              script("source \"$LOGGER\"; create_and_log_event task.failed w \"$PAYLOAD\"")
+                  .status())
+          .isZero();
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(2, 0, 0, 0));
+  }
+
+  private static String nested(int depth) {
+    return "{\"n\":".repeat(depth - 1) + "{}" + "}".repeat(depth - 1);
+  }
+
+  @Test
+  void a_payload_that_is_too_large_is_refused_before_it_is_spooled() throws Exception {
+    environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
+    Path file = directory.resolve("event.json");
+    // As jsonb spells it, a blank behind the colon, it has one byte too many.
+    Files.writeString(file, with("\"payload\":{\"n\":\"" + "x".repeat(262144 - 8) + "\"}"));
+    Answer answer = script("\"$LOGGER\" < event.json");
+    assertThat(answer.status()).isEqualTo(1);
+    assertThat(answer.err())
+        .isEqualTo(
+            "ERROR: Invalid payload: may have at most 262144 bytes of JSON while the database is away\n");
+    assertThat(spool().isEmpty()).isTrue();
+
+    environment.put("CORTEX_SPOOL_MAX_PAYLOAD_BYTES", "262145");
+    assertThat(script("\"$LOGGER\" < event.json").status()).isZero();
+    Files.writeString(file, with("\"payload\":{\"n\":\"" + "x".repeat(262144 - 9) + "\"}"));
+    environment.remove("CORTEX_SPOOL_MAX_PAYLOAD_BYTES");
+    assertThat(script("\"$LOGGER\" < event.json").status()).isZero();
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 1, 0, 0));
+  }
+
+  @Test
+  void what_comes_behind_a_nul_is_not_passed_over() throws Exception {
+    environment.put("EVENT", ENVELOPE);
+    assertThat(script("printf '%s\\0{' \"$EVENT\" | \"$LOGGER\""))
+        .isEqualTo(new Answer(1, "", "ERROR: Invalid event: may not hold the character NUL\n"));
+  }
+
+  @Test
+  void the_database_is_found_in_the_order_in_which_the_command_line_looks() throws Exception {
+    environment.put("EVENT", ENVELOPE);
+    environment.put("CORTEX_DATA_DIR", directory.resolve("stopped").toString());
+    environment.put("PGHOST", "127.0.0.1");
+    environment.put("PGPORT", "1");
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").out()).endsWith("-> cortex.events\n");
+
+    PGSimpleDataSource login =
+        database.address("cortex_emitter").dataSource().unwrap(PGSimpleDataSource.class);
+    environment.put("DATABASE_URL", database.address("cortex_emitter").jdbcUrl());
+    environment.put("PGUSER", String.valueOf(login.getUser()));
+    environment.put("PGPASSWORD", password());
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").out()).endsWith("-> cortex.events\n");
+
+    environment.remove("DATABASE_URL");
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").err())
+        .contains("the embedded server of CORTEX_DATA_DIR does not run");
+
+    environment.remove("CORTEX_DATA_DIR");
+    environment.put("CORTEX_SPOOL_RETRY_SECONDS", "0");
+    environment.put("PGHOST", login.getServerNames()[0]);
+    environment.put("PGPORT", Integer.toString(login.getPortNumbers()[0]));
+    environment.put("PGDATABASE", String.valueOf(login.getDatabaseName()));
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").out()).endsWith("-> cortex.events\n");
+
+    Files.writeString(
+        directory.resolve("services"),
+        "[cortex]\nhost=%s\nport=%d\ndbname=%s\nsslmode=prefer\n"
+            .formatted(
+                login.getServerNames()[0], login.getPortNumbers()[0], login.getDatabaseName()));
+    environment.keySet().removeAll(List.of("PGHOST", "PGPORT", "PGDATABASE"));
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").err()).contains("no database is named");
+    environment.put("PGSERVICEFILE", directory.resolve("services").toString());
+    environment.put("PGSERVICE", "cortex");
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").out()).endsWith("-> cortex.events\n");
+  }
+
+  /** 0.0.0.0 leads to this machine and is not one of its names. */
+  @Test
+  void another_host_is_spoken_to_under_a_verified_certificate_only() throws Exception {
+    environment.put("EVENT", ENVELOPE);
+    String url = environment.get("DATABASE_URL").replace("localhost", "0.0.0.0");
+    environment.put("DATABASE_URL", url.replace("127.0.0.1", "0.0.0.0"));
+    Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+    assertThat(answer.status()).as(answer.err()).isZero();
+    assertThat(answer.err()).contains("SSL").contains("spooled");
+
+    environment.put("PGSSLMODE", "disable");
+    environment.put("CORTEX_SPOOL_RETRY_SECONDS", "0");
+    assertThat(script("\"$LOGGER\" \"$EVENT\"").out()).endsWith("-> cortex.events\n");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "mysql://u:hidden@h/db",
+        "postgresql://u:hid/den@h/db",
+        "postgresql://u:hid?den@h/db",
+        "postgresql://u@h/db?hidden=1"
+      })
+  void a_url_that_is_written_wrongly_is_refused_without_being_repeated(String url)
+      throws Exception {
+    environment.put("DATABASE_URL", url);
+    environment.put("EVENT", ENVELOPE);
+    Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+    assertThat(answer.status()).isEqualTo(1);
+    assertThat(answer.err())
+        .startsWith("ERROR: Event refused: DATABASE_URL must ")
+        .doesNotContain("hid", "den");
+    assertThat(spool().isEmpty()).isTrue();
   }
 
   @Test
@@ -365,7 +616,7 @@ class ShellLoggerTest {
   }
 
   @Test
-  void a_call_runs_two_programs_and_neither_password_nor_payload_is_in_their_arguments()
+  void a_call_runs_three_programs_at_most_and_neither_password_nor_payload_is_in_their_arguments()
       throws Exception {
     environment.put("PATH", recordingPrograms().toString());
     String there = environment.get("DATABASE_URL");
@@ -381,7 +632,8 @@ class ShellLoggerTest {
               "source \"$LOGGER\"; create_and_log_event task.failed w '{\"payload\": \"hidden\"}'");
       assertThat(answer.status()).as(answer.err()).isZero();
       List<String> calls = Files.readAllLines(directory.resolve("calls"));
-      assertThat(calls.stream().filter(call -> call.startsWith("run "))).hasSize(2);
+      assertThat(calls.stream().filter(call -> call.startsWith("run ")))
+          .hasSize(url.equals(there) ? 3 : 2);
       assertThat(calls).noneMatch(call -> call.contains("hidden") || call.contains("secret"));
       String password = password();
       assertThat(calls).noneMatch(call -> call.contains(password));
@@ -399,7 +651,7 @@ class ShellLoggerTest {
   /** All that a call may find, each of which notes its arguments first. */
   private Path recordingPrograms() throws IOException {
     Path programs = Files.createDirectory(directory.resolve("programs"));
-    for (String program : List.of("jq", "psql", "sync", "stat", "mkdir", "rm")) {
+    for (String program : List.of("jq", "psql", "timeout", "sync", "stat", "mkdir", "rm")) {
       Path file =
           Files.writeString(
               programs.resolve(program),

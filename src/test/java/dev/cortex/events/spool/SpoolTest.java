@@ -10,10 +10,12 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.InvalidEventException;
 import dev.cortex.events.event.LeaseCause;
+import dev.cortex.events.file.LockedFile;
 import dev.cortex.events.outbox.EmitFailedException;
 import dev.cortex.events.outbox.Outbox;
 import dev.cortex.events.worker.WorkerOptions;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -29,6 +31,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.IntStream;
 import javax.sql.DataSource;
@@ -177,6 +180,44 @@ class SpoolTest {
     assertThat(strings("select reason from cortex.quarantined")).containsExactly("damaged_line");
     assertThat(spool.status().damagedFiles()).isEqualTo(1);
     assertThat(spool.isEmpty()).isTrue();
+  }
+
+  @Test
+  void a_torn_file_is_named_with_the_end_of_its_grace() throws IOException {
+    Path file = away.post(task(1)).spooledIn().orElseThrow();
+    assertThat(spool.status().incomplete()).isEmpty();
+    byte[] line = Files.readAllBytes(file);
+    Files.write(file, Arrays.copyOf(line, line.length - 1));
+    Instant written = Files.getLastModifiedTime(file).toInstant();
+    assertThat(spool.status().incomplete())
+        .containsExactly(Map.entry(file, written.plusSeconds(10)));
+  }
+
+  @Test
+  void a_file_that_is_too_large_is_set_aside_and_the_quarantine_says_so()
+      throws IOException, SQLException {
+    Path file = away.post(task(1)).spooledIn().orElseThrow();
+    long tooMany = 64L * 1024 * 1024 + 1;
+    try (RandomAccessFile sparse = new RandomAccessFile(file.toFile(), "rw")) {
+      sparse.setLength(tooMany);
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(0, 0, 1, 0));
+    assertThat(strings("select origin || ': ' || detail from cortex.quarantined"))
+        .singleElement()
+        .asString()
+        .contains(file.getFileName().toString())
+        .contains("at most 67108864 bytes; all of this one, of " + tooMany);
+    assertThat(directory.resolve("damaged").resolve(file.getFileName() + ".draining")).exists();
+  }
+
+  @Test
+  void while_one_drains_another_of_the_same_process_leaves_all_to_it() throws Exception {
+    away.post(task(1));
+    try (LockedFile drain = LockedFile.tryLock(directory.resolve("drain.lock")).orElseThrow()) {
+      assertThat(drain()).isEqualTo(new DrainSummary(0, 0, 0, 1));
+      assertThat(drain.channel().isOpen()).isTrue();
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
   }
 
   @Test
