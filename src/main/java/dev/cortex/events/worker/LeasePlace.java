@@ -199,6 +199,7 @@ final class LeasePlace implements Loop.Step {
               : Optional.empty();
       HandlerCall.Result result = completed(session, finished);
       if (session.isAborted()) {
+        session.spoil();
         return tooLate(held);
       }
       Verdict verdict = Verdict.of(result, attempt(held), held.queue().definition().retry());
