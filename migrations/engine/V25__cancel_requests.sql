@@ -14,36 +14,6 @@ create table cortex.cancel_requests (
 
 comment on table cortex.cancel_requests is 'Deliveries to cancel that a transaction held when an operator asked for it. Empty but for seconds.';
 
--- Has the key of a delivery that has just ended from the side go on: looked at again at once, or let go when nothing of it
--- is open. The caller has raised the version of its lane, and so holds that.
--- Volatile, and so with a snapshot of its own: the caller's may be from before it had the lane.
-create function cortex.unblock(p_handler smallint, p_lane smallint, p_key text) returns void
-language plpgsql strict cost 10000 set search_path = cortex, pg_temp
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set jit = off
-as $$
-begin
-  if p_lane = 0 then
-    return;  -- it had left its key before
-  end if;
-  delete from cortex.blocked_keys b
-   where b.handler_id = p_handler
-     and md5(b.key) = md5(p_key)
-     and not exists (
-           select from cortex.deliveries d
-            where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(p_key) and d.key = p_key
-              and d.lane <> 0);
-  if not found then
-    update cortex.blocked_keys b
-       set blocked_until = least(b.blocked_until, clock_timestamp())
-     where b.handler_id = p_handler
-       and md5(b.key) = md5(p_key);
-  end if;
-end
-$$;
-
-revoke all on function cortex.unblock from public;
-
 -- Cancels what is free by now of the deliveries that are to be, and returns the others, which somebody runs: the worker
 -- that does tells the handler, and cancels the delivery itself at the end of that run. What finished first is forgotten.
 -- Called by every worker, twice a second. Locks: the requests and their deliveries, SKIP LOCKED.
@@ -62,16 +32,7 @@ begin
      where (d.event, d.handler_id, d.generation) = (v_request.event, v_request.handler_id, v_request.generation)
        for update skip locked;
     if found then
-      with gone as (
-        delete from cortex.deliveries d
-         where d.ctid = v_tid
-           and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
-        returning d.event, d.event_at, d.handler_id, d.generation, d.key, cortex.unblock(d.handler_id, d.lane, d.key))
-      insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
-      select g.event, g.event_at, clock_timestamp(), 'cancel', g.handler_id, g.generation, 0, 'cancelled', v_request.reason from gone g;
-      if found then
-        perform cortex.wake(array[v_request.handler_id]);
-      end if;
+      perform cortex.end_deliveries(array[v_tid], 'cancel', 'cancelled', v_request.reason);
     end if;
     if not exists (select from cortex.deliveries d
                     where (d.event, d.handler_id, d.generation) = (v_request.event, v_request.handler_id, v_request.generation))
@@ -100,6 +61,7 @@ language plpgsql security definer set search_path = cortex, pg_temp set jit = of
 declare
   v_handler_id smallint;
   v_event      record;
+  v_tids       tid[];
   v_before     jsonb;
   v_cancelled  jsonb;
   v_left       jsonb;
@@ -112,26 +74,16 @@ begin
   v_event := cortex.event_named(cancel.event_id);
   v_before := coalesce(cortex.deliveries_now(v_event.id, v_handler_id), '[]');
 
-  with free as materialized (
-    select d.ctid as tid
+  v_tids := array(
+    select d.ctid
       from cortex.deliveries d
      where d.event = v_event.id
        and (v_handler_id is null or d.handler_id = v_handler_id)
-       for update skip locked),
-  gone as (
-    delete from cortex.deliveries d
-     using free
-     where d.ctid = free.tid
-       and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
-    returning d.event, d.event_at, d.handler_id, d.generation, d.key, cortex.unblock(d.handler_id, d.lane, d.key)),
-  audited as (
-    insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
-    select g.event, g.event_at, clock_timestamp(), 'cancel', g.handler_id, g.generation, 0, 'cancelled', cancel.reason from gone g
-    returning handler_id, generation)
-  select coalesce(jsonb_agg(jsonb_build_object('handler', h.name, 'generation', a.generation)), '[]')
+       for update skip locked);
+  select coalesce(jsonb_agg(jsonb_build_object('handler', h.name, 'generation', c.generation)), '[]')
     into v_cancelled
-    from audited a
-    join cortex.handlers h using (handler_id);
+    from cortex.end_deliveries(v_tids, 'cancel', 'cancelled', cancel.reason) c
+    join cortex.handlers h on h.handler_id = c.handler_id;
 
   v_left := coalesce(cortex.deliveries_now(v_event.id, v_handler_id), '[]');
   select coalesce(jsonb_agg(jsonb_build_object(
@@ -153,10 +105,6 @@ begin
     join cortex.handlers h on h.name = r.handler
    where r.state = 'running'
       on conflict do nothing;
-  if v_cancelled <> '[]' then
-    -- The next of an ordered key may run now.
-    perform cortex.wake(array(select h.handler_id from jsonb_to_recordset(v_cancelled) c(handler text) join cortex.handlers h on h.name = c.handler));
-  end if;
   perform cortex.record_action('cancel', jsonb_build_object('event_id', cancel.event_id, 'handler', cancel.handler), cancel.reason, v_before, v_result);
   return query
     select r.handler, r.generation, r.state from jsonb_to_recordset(v_result) r(handler text, generation smallint, state text);
