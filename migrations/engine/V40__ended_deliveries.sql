@@ -1,4 +1,5 @@
--- A key that waits for its lane's version to change is listed as blocked whatever its first event waits for.
+-- A key that waits for its lane's version to change is listed as blocked whatever its first event waits for, and dead
+-- letters are redriven in a time that grows with their number only.
 -- Locks: ACCESS EXCLUSIVE on the view, for milliseconds. Run before the code's deploy.
 
 set local role ${owner};
@@ -42,3 +43,55 @@ select h.name as handler, b.key, b.lane,
  where d.run_at > statement_timestamp() or d.lane = -1 or b.blocked_until = 'infinity';
 
 comment on column cortex.blocked.state is 'Of the event that blocks the key: dead, retrying, scheduled (its run_at is to come), held (its type is paused) or available (due, and no worker has looked since).';
+
+-- As in V8, but each lane's version is raised once: ten thousand versions of one row made it quadratic.
+create or replace function cortex.redrive(handler text, reason text, type text default null, max_deliveries integer default 1000) returns integer
+language plpgsql security definer set search_path = cortex, pg_temp set jit = off as $$
+#variable_conflict use_column
+declare
+  v_handler_id smallint;
+  v_types      text[];
+  v_tids       tid[];
+  v_ids        text[];
+  v_handlers   smallint[];
+  v_lanes      smallint[];
+  v_events     text[];
+begin
+  perform cortex.check_action(redrive.reason, redrive.max_deliveries);
+  v_handler_id := cortex.handler_named(redrive.handler);
+  if redrive.type is not null then
+    v_types := array(select t.type from cortex.event_types t where coalesce(t.alias_of, t.type) = cortex.type_named(redrive.type));
+  end if;
+
+  with dead as materialized (
+    select d.ctid as tid, e.event_id, cortex.lane_for(d.handler_id, e.type, d.key) as lane
+      from cortex.deliveries d
+      left join cortex.events e on e.id = d.event and e.received_at = d.event_at
+     where d.handler_id = v_handler_id
+       and d.run_at = 'infinity'
+       and (v_types is null or e.type = any (v_types))
+     order by d.event
+     limit redrive.max_deliveries
+       for update of d skip locked)
+  select array_agg(d.tid), array_agg(d.event_id), array_agg(d.lane), array_agg(v_handler_id)
+    into v_tids, v_ids, v_lanes, v_handlers
+    from dead d;
+  with redriven as (
+    update cortex.deliveries d
+       set run_at = statement_timestamp(), lane = f.lane
+      from unnest(v_tids, v_ids, v_lanes, cortex.bump_lanes(v_handlers, v_lanes)) as f(tid, event_id, lane, is_free)
+     where d.ctid = f.tid
+       and f.is_free
+    returning d.event, d.event_at, f.event_id)
+  select array_agg(cortex.public_event_id(r.event, r.event_at, r.event_id) order by r.event) into v_events from redriven r;
+
+  if v_events is not null then
+    perform cortex.wake(array[v_handler_id]);
+  end if;
+  perform cortex.record_action(
+    'redrive', jsonb_build_object('handler', redrive.handler, 'type', redrive.type), redrive.reason,
+    jsonb_build_object('state', 'dead'),
+    jsonb_build_object('state', 'available', 'deliveries', coalesce(cardinality(v_events), 0), 'event_ids', coalesce(to_jsonb(v_events), '[]')));
+  return coalesce(cardinality(v_events), 0);
+end
+$$;

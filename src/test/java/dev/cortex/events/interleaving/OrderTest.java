@@ -583,6 +583,29 @@ class OrderTest {
         .isEqualTo("k available 1");
   }
 
+  /**
+   * Else its row has as many versions as there are deliveries, each of which the next one reads.
+   */
+  @Test
+  void a_lane_changes_once_however_many_of_its_deliveries_an_operator_changes() throws Exception {
+    engine.subscribeOrdered("ordered", TYPE, 1, "hold");
+    String version = "select version from cortex.lanes";
+    emit(10, 50);
+    engine.runAsSuperuser("update cortex.deliveries set run_at = 'infinity'");
+    assertThat(engine.number("select cortex.redrive('ordered', 'r')")).isEqualTo(500);
+    assertThat(engine.number(version)).isEqualTo(1);
+    engine.run("select cortex.pause_type(?, 'r')", TYPE);
+    assertThat(engine.number("select count(*) from cortex.deliveries where lane = -1"))
+        .isEqualTo(500);
+    engine.run("select cortex.resume_type(?, 'r')", TYPE);
+    assertThat(engine.number("select count(*) from cortex.deliveries where lane = 1"))
+        .isEqualTo(500);
+    assertThat(engine.number(version)).isEqualTo(2);
+    engine.run("select cortex.retire_handler('ordered', 'discard', 'r')");
+    assertThat(engine.number("select cancelled from cortex.step_retirements()")).isEqualTo(500);
+    assertThat(engine.number(version)).isEqualTo(3);
+  }
+
   /** The key is a member of the payload; what has none has no order and runs all the same. */
   @Test
   void the_key_may_lie_in_the_payload_and_may_be_missing() throws Exception {
