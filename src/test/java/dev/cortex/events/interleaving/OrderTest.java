@@ -584,6 +584,37 @@ class OrderTest {
   }
 
   /**
+   * It is to be tried again when its type is paused: nothing of its key is left in the lane then.
+   */
+  @Test
+  void interleaving_2_a_blocked_event_that_is_held_lets_the_worker_rest() throws Exception {
+    subscribe("hold");
+    AtomicBoolean isBroken = new AtomicBoolean(true);
+    try (CortexEvents cortex = engine.connect()) {
+      Worker worker =
+          cortex.work(
+              List.of(
+                  ordered(
+                      (event, context) ->
+                          isBroken.get()
+                              ? Outcome.retryIn(Duration.ofSeconds(2), "not yet")
+                              : handled(event, context))));
+      engine.emit(draft("k", 0));
+      engine.awaitNumber(1, "select count(*) from cortex.blocked");
+      engine.run("select cortex.pause_type(?, 'r')", TYPE);
+      engine.awaitNumber(1, "select count(*) from cortex.deliveries where lane = -1");
+      engine.awaitNumber(
+          0, "select count(*) from cortex.deliveries where run_at > clock_timestamp()");
+      assertThat(worker.awaitDrained(TestEngine.PATIENCE)).isTrue();
+      isBroken.set(false);
+      engine.emit(draft("k", 1));
+      engine.run("select cortex.resume_type(?, 'r')", TYPE);
+      engine.awaitNumber(2, HANDLED);
+    }
+    assertThat(engine.text(HANDLED_OF, "k")).isEqualTo("0 1");
+  }
+
+  /**
    * Else its row has as many versions as there are deliveries, each of which the next one reads.
    */
   @Test
