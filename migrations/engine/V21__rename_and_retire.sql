@@ -241,6 +241,109 @@ begin
 end
 $$;
 
+-- As cortex.bump_lane for many at once: whether each of these lanes is the caller's now. What is free is taken in one
+-- statement; only a lane in which somebody works is waited for.
+-- Locks: FOR NO KEY UPDATE on the lanes.
+create function cortex.bump_lanes(p_handlers smallint[], p_lanes smallint[]) returns boolean[]
+language plpgsql cost 10000 set search_path = cortex, pg_temp set jit = off
+set enable_nestloop = off  -- of an array the planner expects ten elements, and would compare every pair of thousands
+as $$
+declare
+  v_lane     record;
+  v_handlers smallint[];
+  v_lanes    smallint[];
+begin
+  insert into cortex.lanes (handler_id, lane)
+  select distinct w.handler_id, w.lane
+    from unnest(p_handlers, p_lanes) as w(handler_id, lane)
+   where w.lane > 0
+      on conflict do nothing;
+  with free as materialized (
+    select l.handler_id, l.lane
+      from cortex.lanes l
+     where (l.handler_id, l.lane) in (select w.handler_id, w.lane from unnest(p_handlers, p_lanes) as w(handler_id, lane))
+       for no key update of l skip locked),
+  bumped as (
+    update cortex.lanes l
+       set version = l.version + 1
+      from free f
+     where (l.handler_id, l.lane) = (f.handler_id, f.lane)
+    returning l.handler_id, l.lane)
+  select array_agg(b.handler_id), array_agg(b.lane) into v_handlers, v_lanes from bumped b;
+
+  for v_lane in
+    select w.handler_id, w.lane from unnest(p_handlers, p_lanes) as w(handler_id, lane) where w.lane > 0
+    except
+    select h.handler_id, h.lane from unnest(v_handlers, v_lanes) as h(handler_id, lane)
+    order by 1, 2
+  loop
+    if cortex.bump_lane(v_lane.handler_id, v_lane.lane) then
+      v_handlers := v_handlers || v_lane.handler_id;
+      v_lanes := v_lanes || v_lane.lane;
+    end if;
+  end loop;
+
+  return array(
+    select w.lane <= 0 or h.lane is not null
+      from unnest(p_handlers, p_lanes) with ordinality as w(handler_id, lane, n)
+      left join unnest(v_handlers, v_lanes) as h(handler_id, lane) on (h.handler_id, h.lane) = (w.handler_id, w.lane)
+     order by w.n);
+end
+$$;
+
+-- Ends deliveries that the caller has locked, in whatever state they are: each leaves an attempts row of this outcome, and
+-- what waits for it in its key may run. Returns those that it has ended; the others are in lanes in which somebody works.
+--
+-- A held delivery is in no lane, but what comes after it is: the lane is that of the key.
+-- Locks: the lanes, waited for as cortex.bump_lane does; whoever has them is alone with their blocked keys.
+create function cortex.end_deliveries(p_tids tid[], p_outcome cortex.outcome, p_reason text, p_error text)
+returns table (handler_id smallint, event bigint, generation smallint)
+language plpgsql set search_path = cortex, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  v_tids     tid[];
+  v_handlers smallint[];
+  v_lanes    smallint[];
+begin
+  select array_agg(o.tid), array_agg(o.handler_id), array_agg(o.lane)
+    into v_tids, v_handlers, v_lanes
+    from (select d.ctid as tid, d.handler_id,
+                 case when d.lane = -1 and d.key is not null and h.lanes > 0 then cortex.lane_of(d.key, h.lanes) else d.lane end as lane
+            from cortex.deliveries d
+            join cortex.handlers h on h.handler_id = d.handler_id
+           where d.ctid = any (p_tids)) o;
+  select array_agg(o.tid), array_agg(distinct o.handler_id)
+    into v_tids, v_handlers
+    from unnest(v_tids, v_handlers, cortex.bump_lanes(v_handlers, v_lanes)) as o(tid, handler_id, is_free)
+   where o.is_free;
+  if v_tids is null then
+    return;
+  end if;
+
+  perform cortex.wake(v_handlers);
+  return query
+  with gone as (
+    delete from cortex.deliveries d
+     where d.ctid = any (v_tids)
+    returning d.event, d.event_at, d.handler_id, d.generation, d.lane, d.key),
+  going_on as (
+    update cortex.blocked_keys b
+       set blocked_until = clock_timestamp()
+      from (select distinct g.handler_id, g.key from gone g where g.lane <> 0 and g.key is not null) k
+     where b.handler_id = k.handler_id
+       and md5(b.key) = md5(k.key)
+       and b.blocked_until > clock_timestamp())
+  insert into cortex.attempts as a (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
+  select g.event, g.event_at, clock_timestamp(), p_outcome, g.handler_id, g.generation, 0, p_reason, p_error from gone g
+  returning a.handler_id, a.event, a.generation;
+end
+$$;
+
+revoke all on function cortex.bump_lanes, cortex.end_deliveries from public;
+
 -- One step towards the end of a handler that is retiring: cancels up to p_max_deliveries deliveries of one that is discarded,
 -- leased ones too; and it is retired when nothing of it is left and every transaction has ended that may have
 -- emitted by its old routes.
@@ -255,6 +358,7 @@ as $$
 declare
   v_handler cortex.handlers;
   v_settled boolean;
+  v_tids    tid[];
 begin
   cancelled := 0;
   retired := false;
@@ -269,22 +373,13 @@ begin
 
   v_settled := coalesce(cortex.have_older_ended(v_handler.retire_fence), false);
   if v_handler.retiring = 'discard' then
-    with free as materialized (
-      select d.ctid as tid
+    v_tids := array(
+      select d.ctid
         from cortex.deliveries d
        where d.handler_id = p_handler_id
        limit p_max_deliveries
-         for update skip locked),
-    gone as (
-      delete from cortex.deliveries d
-       using free
-       where d.ctid = free.tid
-         and cortex.bump_lane(p_handler_id, d.lane)
-      returning d.event, d.event_at, d.generation)
-    insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
-    select g.event, g.event_at, clock_timestamp(), 'cancel', p_handler_id, g.generation, 0, 'handler_retired', v_handler.retire_reason
-      from gone g;
-    get diagnostics cancelled = row_count;
+         for update skip locked);
+    select count(*) into cancelled from cortex.end_deliveries(v_tids, 'cancel', 'handler_retired', v_handler.retire_reason);
   end if;
   if v_settled and not exists (select from cortex.deliveries d where d.handler_id = p_handler_id) then
     delete from cortex.blocked_keys b where b.handler_id = p_handler_id;

@@ -4,88 +4,92 @@
 set local role ${owner};
 
 create table cortex.cancel_requests (
-  handler_id   smallint    not null,
-  event        bigint      not null,
-  generation   smallint    not null,
-  reason       text        not null,
-  requested_at timestamptz not null default clock_timestamp(),
+  handler_id   smallint        not null,
+  event        bigint          not null,
+  generation   smallint        not null,
+  lane         smallint        not null,
+  priority     cortex.priority not null,
+  run_at       timestamptz     not null,
+  reason       text            not null,
+  requested_at timestamptz     not null default clock_timestamp(),
   primary key (handler_id, event, generation)
 );
 
 comment on table cortex.cancel_requests is 'Deliveries to cancel that a transaction held when an operator asked for it. Empty but for seconds.';
+comment on column cortex.cancel_requests.run_at is
+  'With lane and priority the place in the queue, which no index of events leads to. It stays while the transaction holds the delivery.';
 
--- Has the key of a delivery that has just ended from the side go on: looked at again at once, or let go when nothing of it
--- is open. The caller has raised the version of its lane, and so holds that.
--- Volatile, and so with a snapshot of its own: the caller's may be from before it had the lane.
-create function cortex.unblock(p_handler smallint, p_lane smallint, p_key text) returns void
-language plpgsql strict cost 10000 set search_path = cortex, pg_temp
-set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set jit = off
+-- Notes where the deliveries are by now of requests that the caller has locked and did not find in their places, and
+-- forgets those of deliveries that have finished. One pass over what their handlers have open.
+create function cortex.follow_cancel_requests(p_lost cortex.cancel_requests[]) returns void
+language plpgsql set search_path = cortex, pg_temp set jit = off
+set enable_nestloop = off  -- of an array the planner expects ten elements, and would read the queue for each of them
 as $$
 begin
-  if p_lane = 0 then
-    return;  -- it had left its key before
-  end if;
-  delete from cortex.blocked_keys b
-   where b.handler_id = p_handler
-     and md5(b.key) = md5(p_key)
-     and not exists (
-           select from cortex.deliveries d
-            where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(p_key) and d.key = p_key
-              and d.lane <> 0);
-  if not found then
-    update cortex.blocked_keys b
-       set blocked_until = least(b.blocked_until, clock_timestamp())
-     where b.handler_id = p_handler
-       and md5(b.key) = md5(p_key);
-  end if;
+  with found as materialized (
+    select d.handler_id, d.event, d.generation, d.lane, d.priority, d.run_at
+      from cortex.deliveries d
+      join unnest(p_lost) l on (d.handler_id, d.event, d.generation) = (l.handler_id, l.event, l.generation)
+     where d.handler_id = any (array(select l.handler_id from unnest(p_lost) l))),
+  followed as (
+    update cortex.cancel_requests r
+       set (lane, priority, run_at) = (f.lane, f.priority, f.run_at)
+      from found f
+     where (r.handler_id, r.event, r.generation) = (f.handler_id, f.event, f.generation))
+  delete from cortex.cancel_requests r
+   using (select l.handler_id, l.event, l.generation from unnest(p_lost) l
+          except
+          select f.handler_id, f.event, f.generation from found f) gone
+   where (r.handler_id, r.event, r.generation) = (gone.handler_id, gone.event, gone.generation);
 end
 $$;
 
-revoke all on function cortex.unblock from public;
-
 -- Cancels what is free by now of the deliveries that are to be, and returns the others, which somebody runs: the worker
 -- that does tells the handler, and cancels the delivery itself at the end of that run. What finished first is forgotten.
--- Called by every worker, twice a second. Locks: the requests and their deliveries, SKIP LOCKED.
+-- Called by every worker, twice a second, and answers each of them, whatever another one is at.
+-- Locks: requests whose deliveries have to be looked for, SKIP LOCKED, so that one worker looks; deliveries and their
+-- lanes, SKIP LOCKED; the requests of what it has cancelled. Index: deliveries_due, by its full key.
 create function cortex.serve_cancel_requests()
 returns table (handler_id smallint, event bigint, generation smallint, reason text)
-language plpgsql security definer set search_path = cortex, pg_temp set jit = off as $$
+language plpgsql security definer set search_path = cortex, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
 #variable_conflict use_column
 declare
-  v_request cortex.cancel_requests;
-  v_tid     tid;
+  v_lost   cortex.cancel_requests[];
+  v_reason text;
+  v_tids   tid[];
 begin
   perform set_config('cortex.lanes_are_busy', 'yes', true);  -- a lane in which somebody works is not waited for
-  for v_request in select r.* from cortex.cancel_requests r order by r.handler_id, r.event, r.generation for update skip locked loop
-    select d.ctid into v_tid
-      from cortex.deliveries d
-     where (d.event, d.handler_id, d.generation) = (v_request.event, v_request.handler_id, v_request.generation)
-       for update skip locked;
-    if found then
-      with gone as (
-        delete from cortex.deliveries d
-         where d.ctid = v_tid
-           and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
-        returning d.event, d.event_at, d.handler_id, d.generation, d.key, cortex.unblock(d.handler_id, d.lane, d.key))
-      insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
-      select g.event, g.event_at, clock_timestamp(), 'cancel', g.handler_id, g.generation, 0, 'cancelled', v_request.reason from gone g;
-      if found then
-        perform cortex.wake(array[v_request.handler_id]);
-      end if;
-    end if;
-    if not exists (select from cortex.deliveries d
-                    where (d.event, d.handler_id, d.generation) = (v_request.event, v_request.handler_id, v_request.generation))
-    then
-      delete from cortex.cancel_requests r
-       where (r.handler_id, r.event, r.generation) = (v_request.handler_id, v_request.event, v_request.generation);
-    else
-      handler_id := v_request.handler_id;
-      event := v_request.event;
-      generation := v_request.generation;
-      reason := v_request.reason;
-      return next;
-    end if;
+  v_lost := array(
+    select r
+      from cortex.cancel_requests r
+     where not exists (
+             select from cortex.deliveries d
+              where (d.handler_id, d.lane, d.priority, d.run_at, d.event, d.generation)
+                    = (r.handler_id, r.lane, r.priority, r.run_at, r.event, r.generation))
+       for update of r skip locked);
+  if cardinality(v_lost) > 0 then
+    perform cortex.follow_cancel_requests(v_lost);
+  end if;
+
+  for v_reason in select distinct r.reason from cortex.cancel_requests r loop
+    v_tids := array(
+      select d.tid
+        from cortex.cancel_requests r
+       cross join lateral (
+               select x.ctid as tid
+                 from cortex.deliveries x
+                where (x.handler_id, x.lane, x.priority, x.run_at, x.event, x.generation)
+                      = (r.handler_id, r.lane, r.priority, r.run_at, r.event, r.generation)
+                  for update skip locked) d
+       where r.reason = v_reason);
+    delete from cortex.cancel_requests r
+     using cortex.end_deliveries(v_tids, 'cancel', 'cancelled', v_reason) e
+     where (r.handler_id, r.event, r.generation) = (e.handler_id, e.event, e.generation);
   end loop;
+  return query select r.handler_id, r.event, r.generation, r.reason from cortex.cancel_requests r;
 end
 $$;
 
@@ -100,9 +104,10 @@ language plpgsql security definer set search_path = cortex, pg_temp set jit = of
 declare
   v_handler_id smallint;
   v_event      record;
+  v_tids       tid[];
   v_before     jsonb;
   v_cancelled  jsonb;
-  v_left       jsonb;
+  v_left       cortex.cancel_requests[];
   v_result     jsonb;
 begin
   perform cortex.check_action(cancel.reason);
@@ -112,51 +117,42 @@ begin
   v_event := cortex.event_named(cancel.event_id);
   v_before := coalesce(cortex.deliveries_now(v_event.id, v_handler_id), '[]');
 
-  with free as materialized (
-    select d.ctid as tid
+  v_tids := array(
+    select d.ctid
       from cortex.deliveries d
      where d.event = v_event.id
        and (v_handler_id is null or d.handler_id = v_handler_id)
-       for update skip locked),
-  gone as (
-    delete from cortex.deliveries d
-     using free
-     where d.ctid = free.tid
-       and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
-    returning d.event, d.event_at, d.handler_id, d.generation, d.key, cortex.unblock(d.handler_id, d.lane, d.key)),
-  audited as (
-    insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
-    select g.event, g.event_at, clock_timestamp(), 'cancel', g.handler_id, g.generation, 0, 'cancelled', cancel.reason from gone g
-    returning handler_id, generation)
-  select coalesce(jsonb_agg(jsonb_build_object('handler', h.name, 'generation', a.generation)), '[]')
+       for update skip locked);
+  select coalesce(jsonb_agg(jsonb_build_object('handler', h.name, 'generation', c.generation)), '[]')
     into v_cancelled
-    from audited a
-    join cortex.handlers h using (handler_id);
+    from cortex.end_deliveries(v_tids, 'cancel', 'cancelled', cancel.reason) c
+    join cortex.handlers h on h.handler_id = c.handler_id;
 
-  v_left := coalesce(cortex.deliveries_now(v_event.id, v_handler_id), '[]');
+  v_left := array(
+    select row(d.handler_id, d.event, d.generation, d.lane, d.priority, d.run_at, cancel.reason, clock_timestamp())::cortex.cancel_requests
+      from cortex.deliveries d
+     where d.event = v_event.id
+       and (v_handler_id is null or d.handler_id = v_handler_id));
   select coalesce(jsonb_agg(jsonb_build_object(
            'handler', b.handler, 'generation', b.generation,
            'state', case
                       when exists (select from jsonb_to_recordset(v_cancelled) c(handler text, generation smallint)
                                     where (c.handler, c.generation) = (b.handler, b.generation)) then 'cancelled'
-                      when exists (select from jsonb_to_recordset(v_left) l(handler text, generation smallint)
-                                    where (l.handler, l.generation) = (b.handler, b.generation)) then 'running'
+                      when exists (select from unnest(v_left) l
+                                     join cortex.handlers h on h.handler_id = l.handler_id
+                                    where (h.name, l.generation) = (b.handler, b.generation)) then 'running'
                       else 'finished'
                     end)
            order by b.handler, b.generation), '[]')
     into v_result
     from jsonb_to_recordset(v_before) b(handler text, generation smallint);
 
-  insert into cortex.cancel_requests (handler_id, event, generation, reason)
-  select h.handler_id, v_event.id, r.generation, cancel.reason
-    from jsonb_to_recordset(v_result) r(handler text, generation smallint, state text)
-    join cortex.handlers h on h.name = r.handler
-   where r.state = 'running'
+  insert into cortex.cancel_requests
+  select l.*
+    from unnest(v_left) l
+    join cortex.handlers h on h.handler_id = l.handler_id
+    join jsonb_to_recordset(v_before) b(handler text, generation smallint) on (b.handler, b.generation) = (h.name, l.generation)
       on conflict do nothing;
-  if v_cancelled <> '[]' then
-    -- The next of an ordered key may run now.
-    perform cortex.wake(array(select h.handler_id from jsonb_to_recordset(v_cancelled) c(handler text) join cortex.handlers h on h.name = c.handler));
-  end if;
   perform cortex.record_action('cancel', jsonb_build_object('event_id', cancel.event_id, 'handler', cancel.handler), cancel.reason, v_before, v_result);
   return query
     select r.handler, r.generation, r.state from jsonb_to_recordset(v_result) r(handler text, generation smallint, state text);
@@ -165,6 +161,6 @@ $$;
 
 comment on function cortex.cancel is 'Ends the deliveries of an event, leased ones too; of those that a transaction runs it asks for the end.';
 
-revoke all on function cortex.serve_cancel_requests from public;
+revoke all on function cortex.follow_cancel_requests, cortex.serve_cancel_requests from public;
 grant execute on function cortex.serve_cancel_requests to ${worker};
 grant select on cortex.cancel_requests to ${auditor}, ${operator}, ${worker};

@@ -4,7 +4,7 @@
 
 set local role ${owner};
 
--- As in V12 but for that.
+-- As in V12 but for that, and each lane's version is raised once.
 create or replace function cortex.move_held_of(p_type text, p_max_deliveries integer, out moved integer, out settled boolean, out pass_ended boolean)
 language plpgsql set search_path = cortex, pg_temp
 set plan_cache_mode = force_generic_plan
@@ -19,6 +19,9 @@ declare
   v_looked   integer;
   v_matching integer;
   v_moving   integer;
+  v_tids     tid[];
+  v_targets  smallint[];
+  v_handlers smallint[];
   v_awake    smallint[] := '{}';
 begin
   moved := 0;
@@ -72,18 +75,21 @@ begin
        where (d.handler_id, d.lane, d.event) = (v_handler, m.lane, m.event)
          and d.leased_by is null
          for update of d skip locked),
-    moving as (
-      update cortex.deliveries d
-         set lane = f.target
-        from free f
-       where d.ctid = f.tid
-         and cortex.bump_lane(v_handler, f.target)
-      returning d.event)
-    select (select count(*) from looked), (select count(*) from matching), (select count(*) from moving),
+    listed as (
+      select array_agg(f.tid) as tids, array_agg(f.target) as targets, array_agg(v_handler) as handlers from free f)
+    select (select count(*) from looked), (select count(*) from matching),
            coalesce((select row(v_handler, l.lane, l.priority, l.run_at, l.event)::cortex.queue_position
                        from looked l order by l.lane desc, l.priority desc, l.run_at desc, l.event desc limit 1),
-                    v_row.position)
-      into v_looked, v_matching, v_moving, v_row.position;
+                    v_row.position),
+           f.tids, f.targets, f.handlers
+      into v_looked, v_matching, v_row.position, v_tids, v_targets, v_handlers
+      from listed f;
+    update cortex.deliveries d
+       set lane = m.target
+      from unnest(v_tids, v_targets, cortex.bump_lanes(v_handlers, v_targets)) as m(tid, target, is_free)
+     where d.ctid = m.tid
+       and m.is_free;
+    get diagnostics v_moving = row_count;
     moved := moved + v_moving;
     v_left := v_left - v_looked;
     v_row.conclusive := v_row.conclusive and v_moving = v_matching;

@@ -102,10 +102,10 @@ create function cortex.expire_deliveries(
 )
 language plpgsql set search_path = cortex, pg_temp set jit = off as $$
 declare
-  v_ordered smallint[];
+  v_tids tid[];
 begin
-  with free as materialized (
-    select d.ctid as tid
+  v_tids := array(
+    select d.ctid
       from cortex.deliveries d
      where d.event_at >= p_from
        and d.event_at < p_until
@@ -114,26 +114,9 @@ begin
             or exists (select from cortex.events e
                         where e.id = d.event and e.received_at = d.event_at and e.type = any (p_types)))
      limit p_max
-       for update of d skip locked),
-  gone as (
-    delete from cortex.deliveries d
-     using free
-     where d.ctid = free.tid
-       and cortex.bump_lane(d.handler_id, case d.lane when -1 then cortex.lane_for(d.handler_id, null, d.key) else d.lane end)
-    returning d.event, d.event_at, d.handler_id, d.generation, d.attempt, d.key, cortex.unblock(d.handler_id, d.lane, d.key)),
-  audited as (
-    insert into cortex.attempts (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
-    select g.event, g.event_at, clock_timestamp(), 'expire', g.handler_id, g.generation, 0, 'retention',
-           format('its event is older than it is kept; attempts charged: %s', g.attempt)
-      from gone g
-    returning 1)
-  select (select count(*) from free),
-         (select count(*) from audited),
-         (select array_agg(distinct g.handler_id) from gone g where g.key is not null)
-    into looked, ended, v_ordered;
-  if v_ordered is not null then
-    perform cortex.wake(v_ordered);  -- the next of an ordered key may run now
-  end if;
+       for update of d skip locked);
+  looked := cardinality(v_tids);
+  select count(*) into ended from cortex.end_deliveries(v_tids, 'expire', 'retention', 'its event is older than it is kept');
 end
 $$;
 

@@ -259,7 +259,8 @@ begin
       select * into v_step from cortex.take_in_order(p_handler, p_lane, v_seen, v_share, p_floor, v_now);
       v_taken := v_step.taken;
       v_left := p_limit - cardinality(v_taken);
-      -- What has caught up, once this transaction commits, flows with its lane again.
+      -- What has caught up, once this transaction commits, flows with its lane again. So does a key of which only held
+      -- deliveries are left: they block it anew when something comes after them, and until then nobody needs to look.
       delete from cortex.blocked_keys b
        using unnest(v_keys) k(key)
        where b.handler_id = p_handler and md5(b.key) = md5(k.key)
@@ -269,11 +270,7 @@ begin
                 where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
                   and d.lane = p_lane and d.event >= b.event
                 order by d.event
-               offset (select count(*) from unnest(v_taken) t where t.key = k.key))
-         and not exists (
-               select from cortex.deliveries d
-                where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
-                  and d.lane = -1);
+               offset (select count(*) from unnest(v_taken) t where t.key = k.key));
     end if;
     if not exists (select from cortex.blocked_keys b
                     where b.handler_id = p_handler and b.lane = p_lane and b.blocked_until between p_since and v_now) then

@@ -8,7 +8,8 @@ import java.util.Optional;
  *
  * @param eventId the event that it waits for
  * @param type empty where retention has dropped the event
- * @param state of that event: dead, retrying, scheduled, or held since its type is paused
+ * @param state of that event: dead, retrying, scheduled, held since its type is paused, or
+ *     available where no worker has looked at the key since
  * @param until when it is due; empty for a dead letter
  * @param waiting how many events of the key are behind it; 10,001 means more than 10,000
  * @param reason of its last attempt, if there was one

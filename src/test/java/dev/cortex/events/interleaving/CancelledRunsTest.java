@@ -24,6 +24,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 class CancelledRunsTest {
   private static final String TYPE = "test.cancelled";
   private static final String HANDLER = "cancellable";
+  private static final String SERVE = "select event from cortex.serve_cancel_requests()";
 
   private final TestEngine engine;
 
@@ -106,7 +107,7 @@ class CancelledRunsTest {
       engine.store().acknowledge(worker, 1, claimed, new SessionStore().state(worker));
       worker.commit();
     }
-    assertThat(engine.rows("select event from cortex.serve_cancel_requests()")).isEmpty();
+    assertThat(engine.rows(SERVE)).isEmpty();
     assertThat(engine.rows(TestEngine.ATTEMPTS, HANDLER)).containsExactly("0 done 1");
     assertThat(engine.number("select count(*) from cortex.cancel_requests")).isZero();
   }
@@ -130,6 +131,56 @@ class CancelledRunsTest {
     }
     assertThat(engine.rows(TestEngine.ATTEMPTS, HANDLER)).containsExactly("0 cancel 0 cancelled");
     assertThat(engine.number("select count(*) from cortex.deliveries")).isZero();
+  }
+
+  /** Failed meanwhile, and is to be tried again. */
+  @Test
+  void what_is_put_elsewhere_in_the_queue_is_found_there() throws Exception {
+    String id = engine.emit(TYPE, 1).get(0);
+    try (Connection worker = engine.begin()) {
+      hold(worker);
+      assertThat(cancel(id)).isEqualTo("running");
+      TestEngine.run(
+          worker, "update cortex.deliveries set run_at = run_at + interval '1 hour', attempt = 1");
+      worker.commit();
+    }
+    assertThat(engine.rows(SERVE)).isEmpty();
+    assertThat(engine.rows(TestEngine.ATTEMPTS, HANDLER)).containsExactly("0 cancel 0 cancelled");
+    assertThat(engine.number("select count(*) from cortex.cancel_requests")).isZero();
+  }
+
+  /** Each of them serves the requests, and only one of them runs the delivery. */
+  @Test
+  void every_worker_sees_a_request_whatever_another_one_is_at() throws Exception {
+    String id = engine.emit(TYPE, 1).get(0);
+    try (Connection worker = engine.begin();
+        Connection other = engine.begin()) {
+      hold(worker);
+      assertThat(cancel(id)).isEqualTo("running");
+      assertThat(TestEngine.text(other, SERVE)).isNotEmpty();
+      assertThat(engine.rows(SERVE)).hasSize(1);
+    }
+  }
+
+  @Test
+  void a_request_costs_the_same_however_much_is_open() throws Exception {
+    String id = engine.emit(TYPE, 1_000).get(0);
+    try (Connection worker = engine.begin();
+        Connection other = engine.begin()) {
+      hold(worker);
+      assertThat(cancel(id)).isEqualTo("running");
+      assertThat(TestEngine.text(other, SERVE)).isNotEmpty();
+      String read =
+          "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables"
+              + " where (schemaname, relname) = ('cortex', 'deliveries')";
+      assertThat(Long.parseLong(TestEngine.text(other, read))).isLessThan(10);
+    }
+  }
+
+  /** Of what is open, the first event's delivery, as a worker that runs it. */
+  private void hold(Connection worker) throws SQLException {
+    short handler = (short) engine.number("select handler_id from cortex.handlers");
+    assertThat(engine.claim(worker, handler, 1)).hasSize(1);
   }
 
   /** Attempt 1: by the worker that ran it; 0: by whoever found it free, between two runs of it. */

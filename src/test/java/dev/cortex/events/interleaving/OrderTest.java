@@ -32,6 +32,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
@@ -516,6 +517,124 @@ class OrderTest {
       engine.awaitNumber(6, HANDLED);
     }
     assertThat(engine.text(HANDLED_OF, "k")).isEqualTo("0 1 2 4");
+  }
+
+  /**
+   * What is behind a held event waits for its lane's version to change. Where another emitter was
+   * open then, the key waits from that one's number on, not from the held event's.
+   */
+  @ParameterizedTest(name = "{0}, another emitter open: {1}")
+  @CsvSource({"cancel, false", "cancel, true", "request, false", "expire, false", "expire, true"})
+  void interleaving_2_a_held_event_that_ends_lets_its_key_go_on(String end, boolean isEmitterOpen)
+      throws Exception {
+    engine.subscribe("ordered", OTHER_TYPE);
+    subscribe("hold");
+    engine.run("select cortex.pause_type(?, 'r')", OTHER_TYPE);
+    try (Connection emitter = engine.begin();
+        CortexEvents cortex = engine.connect()) {
+      if (isEmitterOpen) {
+        engine.emit(emitter, draft("other", 0));
+      }
+      cortex.work(List.of(ordered(OrderTest::handled).on(OTHER_TYPE)));
+      String held =
+          engine.emit(EventDraft.of(OTHER_TYPE, "test").withKey("k").withPayload("{\"n\": 1}"));
+      engine.emit(draft("k", 2));
+      engine.awaitNumber(1, "select count(*) from cortex.blocked where state = 'held'");
+      emitter.rollback();
+      end(held, end);
+      engine.awaitNumber(1, HANDLED);
+    }
+    assertThat(engine.text(HANDLED_OF, "k")).isEqualTo("2");
+    assertThat(engine.number("select version from cortex.lanes where version > 0")).isEqualTo(1);
+  }
+
+  /** By an operator at once or, where somebody holds it, by a worker; or by an archive run. */
+  private void end(String event, String how) throws SQLException {
+    switch (how) {
+      case "cancel" ->
+          assertThat(engine.text("select state from cortex.cancel(?, 'r')", event))
+              .isEqualTo("cancelled");
+      case "request" -> {
+        try (Connection holder = engine.begin()) {
+          TestEngine.run(
+              holder,
+              "select from cortex.deliveries where event = (select id from cortex.locate_event(?)) for update",
+              event);
+          assertThat(engine.text("select state from cortex.cancel(?, 'r')", event))
+              .isEqualTo("running");
+        }
+      }
+      default ->
+          engine.runAsSuperuser(
+              "select cortex.expire_deliveries('-infinity', 'infinity', array['"
+                  + OTHER_TYPE
+                  + "'], 10)");
+    }
+  }
+
+  @Test
+  void a_key_that_no_worker_will_look_at_by_itself_is_shown() throws SQLException {
+    short handler = engine.subscribeOrdered("ordered", TYPE, 1, "hold");
+    engine.emit(draft("k", 0));
+    engine.emit(draft("k", 1));
+    engine.runAsSuperuser(
+        "insert into cortex.blocked_keys values (" + handler + ", 'k', 0, 'infinity', 1)");
+    assertThat(engine.text("select concat_ws(' ', key, state, waiting) from cortex.blocked"))
+        .isEqualTo("k available 1");
+  }
+
+  /**
+   * It is to be tried again when its type is paused: nothing of its key is left in the lane then.
+   */
+  @Test
+  void interleaving_2_a_blocked_event_that_is_held_lets_the_worker_rest() throws Exception {
+    subscribe("hold");
+    AtomicBoolean isBroken = new AtomicBoolean(true);
+    try (CortexEvents cortex = engine.connect()) {
+      Worker worker =
+          cortex.work(
+              List.of(
+                  ordered(
+                      (event, context) ->
+                          isBroken.get()
+                              ? Outcome.retryIn(Duration.ofSeconds(2), "not yet")
+                              : handled(event, context))));
+      engine.emit(draft("k", 0));
+      engine.awaitNumber(1, "select count(*) from cortex.blocked");
+      engine.run("select cortex.pause_type(?, 'r')", TYPE);
+      engine.awaitNumber(1, "select count(*) from cortex.deliveries where lane = -1");
+      engine.awaitNumber(
+          0, "select count(*) from cortex.deliveries where run_at > clock_timestamp()");
+      assertThat(worker.awaitDrained(TestEngine.PATIENCE)).isTrue();
+      isBroken.set(false);
+      engine.emit(draft("k", 1));
+      engine.run("select cortex.resume_type(?, 'r')", TYPE);
+      engine.awaitNumber(2, HANDLED);
+    }
+    assertThat(engine.text(HANDLED_OF, "k")).isEqualTo("0 1");
+  }
+
+  /**
+   * Else its row has as many versions as there are deliveries, each of which the next one reads.
+   */
+  @Test
+  void a_lane_changes_once_however_many_of_its_deliveries_an_operator_changes() throws Exception {
+    engine.subscribeOrdered("ordered", TYPE, 1, "hold");
+    String version = "select version from cortex.lanes";
+    emit(10, 50);
+    engine.runAsSuperuser("update cortex.deliveries set run_at = 'infinity'");
+    assertThat(engine.number("select cortex.redrive('ordered', 'r')")).isEqualTo(500);
+    assertThat(engine.number(version)).isEqualTo(1);
+    engine.run("select cortex.pause_type(?, 'r')", TYPE);
+    assertThat(engine.number("select count(*) from cortex.deliveries where lane = -1"))
+        .isEqualTo(500);
+    engine.run("select cortex.resume_type(?, 'r')", TYPE);
+    assertThat(engine.number("select count(*) from cortex.deliveries where lane = 1"))
+        .isEqualTo(500);
+    assertThat(engine.number(version)).isEqualTo(2);
+    engine.run("select cortex.retire_handler('ordered', 'discard', 'r')");
+    assertThat(engine.number("select cancelled from cortex.step_retirements()")).isEqualTo(500);
+    assertThat(engine.number(version)).isEqualTo(3);
   }
 
   /** The key is a member of the payload; what has none has no order and runs all the same. */
