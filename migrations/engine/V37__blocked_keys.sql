@@ -7,7 +7,8 @@
 -- that looks and scans of lanes read, into one of its own. Their keys serve them from there, by the index of keys, as
 -- they do what is not parked. What is parked always belongs to a blocked key and is not before the event from which
 -- that is served: who lets a key go has nothing of it left but what they handle in the same transaction, and what is
--- put into a lane is parked no more.
+-- put into a lane is parked no more. While somebody holds a snapshot, looks walk over the index entries that parking has
+-- left, until the mark passes them: a minute at most, since no emitter is waited for any longer.
 -- Locks: ACCESS EXCLUSIVE on deliveries while two indexes are built, about a second per million open deliveries of
 -- ordered handlers, and a look at the others. Run before the code's deploy.
 

@@ -285,7 +285,11 @@ class PlansTest {
 
       List<String> plans =
           plansOf(
-              recorded -> assertThat(stepBackfill(recorded)).isEqualTo(20), "cortex.deliveries");
+              recorded -> {
+                assertThat(stepBackfill(recorded)).isEqualTo(20);
+                recorded.rollback();
+              },
+              "cortex.deliveries");
 
       assertThat(plans)
           .hasSize(1)
@@ -314,8 +318,8 @@ class PlansTest {
   }
 
   private static long number(Connection connection, String sql) throws SQLException {
-    try (Statement statement = connection.createStatement();
-        ResultSet row = statement.executeQuery(sql)) {
+    try (PreparedStatement statement = connection.prepareStatement(sql);
+        ResultSet row = statement.executeQuery()) {
       row.next();
       return row.getLong(1);
     }
