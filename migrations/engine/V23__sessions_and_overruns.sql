@@ -84,6 +84,9 @@ comment on function cortex.end_overruns is 'Ends the transactions of slots that 
 
 alter table cortex.workers add column polls boolean not null default false;
 
+alter table cortex.workers add column handlers smallint[] not null default '{}';
+
+comment on column cortex.workers.handlers is 'Which handlers it runs, by their ids: not every worker runs every handler.';
 comment on column cortex.workers.polls is 'Notifications do not reach it: it looks for work ten times a second, and is told of none.';
 
 revoke all on function

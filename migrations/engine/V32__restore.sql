@@ -3,28 +3,44 @@
 
 set local role ${owner};
 
--- Whether the log has this event: its id, with the content that the fan-out compares. One row at a time on purpose: two
--- probes of primary keys, whatever the planner knows or believes of tables that an import is just filling.
-create function cortex.is_recorded(
-  p_event_id text, p_type text, p_source text, p_correlation_id text, p_key text, p_payload jsonb
-) returns boolean
-language plpgsql stable set search_path = cortex, pg_temp as $$
+-- Which of these events the log has, by their places: an id as cortex.locate_event finds it, with the content that the
+-- fan-out compares. All of a batch in one statement, each by two probes of primary keys: the plan is pinned, whatever the
+-- planner knows or believes of tables that an import is just filling. An id that the database has generated holds the
+-- event's number, which is probed in every month, since digits that are no date must not fail.
+create function cortex.recorded_among(
+  p_event_ids text[], p_types text[], p_sources text[], p_correlation_ids text[], p_keys text[], p_payloads jsonb[]
+) returns bigint[]
+language plpgsql stable set search_path = cortex, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
 declare
-  v_id bigint;
-  v_at timestamptz;
-  v_is boolean;
+  v_last bigint := (select s.last_value from cortex.events_id_seq s);
 begin
-  select l.id, l.received_at into v_id, v_at from cortex.locate_event(p_event_id) l;
-  select e.payload is not distinct from p_payload
-         and (coalesce(et.alias_of, e.type), e.source, e.correlation_id, e.key)
-             is not distinct from (coalesce(gt.alias_of, p_type), p_source, p_correlation_id, p_key)
-    into v_is
-    from cortex.events e
-    left join cortex.event_types et on et.type = e.type
-    left join cortex.event_types gt on gt.type = p_type
-   where e.id = v_id
-     and e.received_at = v_at;
-  return coalesce(v_is, false);
+  return (
+    select coalesce(array_agg(g.place), '{}')
+      from (select u.*, m.parts[1] as second, ('x' || lpad(m.parts[2], 16, '0'))::bit(64)::bigint as number
+              from unnest(p_event_ids, p_types, p_sources, p_correlation_ids, p_keys, p_payloads) with ordinality
+                   as u(event_id, type, source, correlation_id, key, payload, place)
+             cross join lateral regexp_match(u.event_id, '^evt_([0-9]{8}_[0-9]{6})_([1-9a-f][0-9a-f]{0,14})$') m(parts)) g
+      left join lateral (
+             select e.id, e.received_at
+               from cortex.events e
+              where g.number <= v_last
+                and e.id = g.number
+                and e.event_id is null
+                and to_char(e.received_at at time zone 'UTC', 'YYYYMMDD_HH24MISS') = g.second) n on true
+      left join lateral (
+             select k.event, k.event_at
+               from cortex.dedupe_keys k
+              where n.id is null
+                and k.scope = 'event_id'
+                and k.key = g.event_id) k on true
+      join cortex.events e on e.id = coalesce(n.id, k.event) and e.received_at = coalesce(n.received_at, k.event_at)
+      left join cortex.event_types et on et.type = e.type
+      left join cortex.event_types gt on gt.type = g.type
+     where e.payload is not distinct from g.payload
+       and (coalesce(et.alias_of, e.type), e.source, e.correlation_id, e.key)
+           is not distinct from (coalesce(gt.alias_of, g.type), g.source, g.correlation_id, g.key));
 end
 $$;
 
@@ -55,7 +71,7 @@ begin
 end
 $$;
 
-revoke all on function cortex.is_recorded, cortex.release_key_of_gone, cortex.count_recorded from public;
+revoke all on function cortex.recorded_among, cortex.release_key_of_gone, cortex.count_recorded from public;
 
 -- As in V6, and besides: ids and dedupe keys outlive their events, so that nothing comes twice. Of events that are for
 -- the log only, and so run nothing again, they are given to the event that is imported. With delivery they hold.
@@ -80,14 +96,15 @@ create or replace function cortex.import_events(
 ) returns integer
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 declare
-  v_new bigint[];
-  v_ids bigint[];
-  v_ats timestamptz[];
+  v_known bigint[];
+  v_new   bigint[];
+  v_ids   bigint[];
+  v_ats   timestamptz[];
 begin
-  select coalesce(array_agg(g.place), '{}') into v_new
-    from unnest(p_types, p_sources, p_correlation_ids, p_keys, p_event_ids, p_payloads)
-         with ordinality as g(type, source, correlation_id, key, event_id, payload, place)
-   where not cortex.is_recorded(g.event_id, g.type, g.source, g.correlation_id, g.key, g.payload);
+  v_known := cortex.recorded_among(p_event_ids, p_types, p_sources, p_correlation_ids, p_keys, p_payloads);
+  select coalesce(array_agg(n.place), '{}') into v_new
+    from generate_series(1, cardinality(p_types)) n(place)
+   where n.place <> all (v_known);
 
   if p_log_only then
     perform cortex.release_key_of_gone('event_id', p_event_ids[n.place]),

@@ -1,7 +1,7 @@
 -- What the rest of the fleet's handlers remember: the task board, failures and fixes, restarts, decisions, security,
 -- metrics, start-ups and shut-downs, and the episodes of what they alert of.
--- Locks: fleet.settings and fleet.routing_statistics, against everybody, for milliseconds; adding event types makes
--- emitters' routes anew. Run before the code's deploy.
+-- Locks: fleet.settings, fleet.routing_statistics, fleet.task_outcomes and fleet.learning_cycles, against everybody, for
+-- milliseconds, and the outcomes for an index to be made; adding event types makes emitters' routes anew. Run before the code's deploy.
 
 set local role ${owner};
 
@@ -13,6 +13,7 @@ on conflict (type) do nothing;
 
 alter table fleet.settings
   alter column schema_version set default 2,
+  add column act_within        interval not null default '1 day',
   add column fix_errors        text[]   not null default '{timeout,connection_error,rate_limit}',
   add column fix_limit         integer  not null default 3,
   add column fix_first_delay   interval not null default '30 seconds',
@@ -26,6 +27,7 @@ alter table fleet.settings
   add column anomaly_spreads   numeric  not null default 6,
   add column anomaly_events    integer  not null default 20,
   add column metrics_kept_for  interval not null default '14 days',
+  add constraint act_within_is_positive check (act_within > '0'),
   add constraint fix_errors_are_at_most_100 check (cardinality(fix_errors) <= 100 and array_position(fix_errors, null) is null),
   add constraint fix_limit_is_0_to_100 check (fix_limit between 0 and 100),
   add constraint fix_delays_are_at_least_a_second_and_in_order
@@ -44,6 +46,8 @@ alter table fleet.settings
 
 update fleet.settings set schema_version = 2;
 
+comment on column fleet.settings.act_within is
+  'An event received longer ago is recorded and not acted on: no alert, no restart, no new try, no answer.';
 comment on column fleet.settings.fix_errors is 'The error types of failed tasks that are worth trying again.';
 comment on column fleet.settings.fix_limit is 'So often the tasks of one correlation are tried again; 0: never.';
 comment on column fleet.settings.fix_first_delay is 'How long the first new try waits; each further one twice as long.';
@@ -78,10 +82,25 @@ comment on table fleet.episodes is 'What the fleet''s handlers have alerted of. 
 comment on column fleet.episodes.alert_id is 'The one system.health_alert that tells of it.';
 comment on column fleet.episodes.ended_at is 'When it was over, or alert_quiet_after after it was last seen, if that has been noticed: fleet.alert_episodes says so at once.';
 
+-- One row per task: where its steps have brought it (fleet.task_board), so that the open ones are found without a look
+-- at all that have ended. It is the lock, too, under which the steps of a task are compared, and what they expire with.
+create table fleet.tasks (
+  task_id     text        primary key,
+  state       text        not null default 'created',
+  received_at timestamptz not null,
+  constraint state_is_one_of_four check (state in ('created', 'assigned', 'completed', 'failed'))
+) with (fillfactor = 80);
+
+create index tasks_open on fleet.tasks (task_id, state) where state in ('created', 'assigned');
+create index tasks_received on fleet.tasks (received_at);
+
+comment on table fleet.tasks is 'The tasks that have steps, and whether they are open: the state of fleet.task_board.';
+comment on column fleet.tasks.received_at is 'When the last of its steps was received.';
+
 -- The newest event of each step of each task; the task's state is worked out from them (fleet.task_board), so it
 -- does not matter in which order they are handled.
 create table fleet.task_steps (
-  task_id     text        not null,
+  task_id     text        not null references fleet.tasks on delete cascade,
   step        text        not null,
   happened_at timestamptz not null,
   event_id    text        not null,
@@ -96,7 +115,6 @@ create table fleet.task_steps (
 ) with (fillfactor = 80);
 
 create index task_steps_worker on fleet.task_steps (worker_id) where step = 'assigned';
-create index task_steps_received on fleet.task_steps (received_at);
 
 comment on column fleet.task_steps.happened_at is 'As the emitter says, but not after it was received.';
 
@@ -193,6 +211,7 @@ create table fleet.vulnerabilities (
 );
 
 create index vulnerabilities_critical on fleet.vulnerabilities (found_at, event_id) where severity = 'critical';
+create index vulnerabilities_target on fleet.vulnerabilities (target, found_at) where severity = 'critical';
 create index vulnerabilities_received on fleet.vulnerabilities (received_at);
 
 comment on table fleet.vulnerabilities is 'Every security.vulnerability_found that was handled.';
@@ -211,44 +230,62 @@ comment on table fleet.metrics is 'Events per type and minute of receipt.';
 comment on column fleet.metrics.timed is 'How many of them said how long something took; total and maximum are over those.';
 
 create table fleet.startups (
-  event_id    text        not null,
-  generation  integer     not null,
+  event_id    text        primary key,
   daemon      text        not null,
   started_at  timestamptz not null,
   checked_at  timestamptz not null default clock_timestamp(),
   warnings    text[]      not null,
-  counts      jsonb       not null,
-  primary key (event_id, generation)
+  counts      jsonb       not null
 );
 
 comment on table fleet.startups is 'What was checked and counted when a daemon started.';
 
 create table fleet.shutdowns (
-  event_id       text        not null,
-  generation     integer     not null,
+  event_id       text        primary key,
   daemon         text        not null,
   stopped_at     timestamptz not null,
   checked_at     timestamptz not null default clock_timestamp(),
   active_workers text[]      not null,
-  counts         jsonb       not null,
-  primary key (event_id, generation)
+  counts         jsonb       not null
 );
 
 comment on table fleet.shutdowns is 'What was still at work when a daemon stopped.';
+
+-- As in V2, with the limit that the handlers have too: 10^10 ms, 115 days. No sum of such durations overflows.
+create or replace function fleet.duration_ms_of(p_payload jsonb) returns bigint
+language sql immutable parallel safe as $$
+  select case when d.ms between 0 and 1e10 then d.ms::bigint end
+    from (select coalesce(fleet.number_of(p_payload, 'duration_ms'),
+                          fleet.number_of(p_payload, 'duration_seconds', 'duration', 'execution_time') * 1000) as ms) d
+$$;
+
+-- A cycle that has more to learn from than one round may take goes on in further rounds, each of which counts its own
+-- outcomes only.
+alter table fleet.task_outcomes add column learned_round integer;
+create index task_outcomes_learned_in on fleet.task_outcomes (learned_on, learned_round);
+drop index fleet.task_outcomes_learned;
+
+alter table fleet.learning_cycles
+  add column rounds   integer not null default 1,
+  add column complete boolean not null default true;
+
+comment on column fleet.task_outcomes.learned_round is 'The round of that cycle.';
+comment on column fleet.learning_cycles.rounds is 'How many rounds it has had.';
+comment on column fleet.learning_cycles.complete is 'False: the last round took as much as one may, and another one follows.';
 
 insert into cortex.schedules (name, cron, type, payload) values
   ('anomaly-check', '*/5 * * * *', 'system.anomaly_check_requested', '{}')
 on conflict (name) do nothing;
 
 grant select on
-  fleet.episodes, fleet.task_steps, fleet.failures, fleet.failure_kinds, fleet.fixes, fleet.restarts, fleet.decisions,
+  fleet.episodes, fleet.tasks, fleet.task_steps, fleet.failures, fleet.failure_kinds, fleet.fixes, fleet.restarts, fleet.decisions,
   fleet.scans, fleet.vulnerabilities, fleet.metrics, fleet.startups, fleet.shutdowns
   to ${worker}, ${auditor}, ${operator};
 grant insert, update, delete on
-  fleet.episodes, fleet.task_steps, fleet.failures, fleet.failure_kinds, fleet.fixes, fleet.restarts, fleet.decisions,
+  fleet.episodes, fleet.tasks, fleet.task_steps, fleet.failures, fleet.failure_kinds, fleet.fixes, fleet.restarts, fleet.decisions,
   fleet.scans, fleet.vulnerabilities, fleet.metrics, fleet.startups, fleet.shutdowns
   to ${worker};
-grant update (fix_errors, fix_limit, fix_first_delay, fix_longest_delay, restart_limit, restart_window, active_within,
+grant update (act_within, fix_errors, fix_limit, fix_first_delay, fix_longest_delay, restart_limit, restart_window, active_within,
               disk_free_mb, anomaly_interval, anomaly_intervals, anomaly_spreads, anomaly_events, metrics_kept_for)
   on fleet.settings to ${operator};
 

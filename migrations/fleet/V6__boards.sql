@@ -47,13 +47,18 @@ select coalesce(w.worker_id, b.worker_id) as worker_id,
        w.heard_at,
        coalesce(w.health, 'unheard') as health
   from fleet.workers w
-  full join (select distinct on (t.worker_id) t.worker_id, t.task_id, t.assigned_at
-               from fleet.task_board t
-               left join fleet.worker_health h on h.worker_id = t.worker_id
+  full join (select distinct on (a.worker_id) a.worker_id, t.task_id, a.assigned_at
+               from fleet.tasks t
+              cross join lateral (
+                    select coalesce(max(s.worker_id) filter (where s.step = 'assigned'), max(s.worker_id)) as worker_id,
+                           max(s.happened_at) filter (where s.step = 'assigned') as assigned_at
+                      from fleet.task_steps s
+                     where s.task_id = t.task_id) a
+               left join fleet.worker_health h on h.worker_id = a.worker_id
               where t.state = 'assigned'
-                and t.worker_id is not null
-                and (h.worker_id is null or h.watched or h.reported_at < t.assigned_at)
-              order by t.worker_id, t.assigned_at desc, t.task_id) b
+                and a.worker_id is not null
+                and (h.worker_id is null or h.watched or h.reported_at < a.assigned_at)
+              order by a.worker_id, a.assigned_at desc, t.task_id) b
     on b.worker_id = w.worker_id;
 
 comment on view fleet.worker_pool is 'The workers: busy, free, stale or ended. Unheard: assigned a task, and has not reported yet.';

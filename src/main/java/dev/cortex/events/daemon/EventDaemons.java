@@ -17,9 +17,9 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The daemons of the old system that are handlers now. Such a daemon runs while a worker lives and
- * none of its handlers is paused; stopping it pauses them. On the caller's connection and in its
- * transaction, which has to be an operator's.
+ * The daemons of the old system that are handlers now. Such a daemon runs while workers that live
+ * run its handlers and none of them is paused; stopping it pauses them. On the caller's connection
+ * and in its transaction, which has to be an operator's.
  */
 public final class EventDaemons {
   private static final String ALL =

@@ -32,6 +32,7 @@ import java.util.Map;
  *   <li>An anomaly is told of once, when it begins (alert_type anomaly, priority medium), and is
  *       over at the first check at which it deviates no more: at the latest when the new value has
  *       become the usual one.
+ *   <li>A check that is a replay, or old, judges nothing ({@link NewEvents}).
  *   <li>While events have been waiting to be counted for more than a second, the check waits, until
  *       it is itself older than an interval.
  * </ul>
@@ -55,6 +56,9 @@ final class Anomalies implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (!NewEvents.isActedOn(event, context)) {
+      return Outcome.done();
+    }
     if (Backlog.hasToWait(context.connection(), event, Metrics.NAME, "anomaly_interval")) {
       return Outcome.snooze(WAIT);
     }

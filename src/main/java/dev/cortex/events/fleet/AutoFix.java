@@ -24,7 +24,8 @@ import java.util.Map;
  *
  * <ul>
  *   <li>Tried again is what failed with one of {@code fix_errors} (timeout, connection_error,
- *       rate_limit) in {@code payload.error_type}; nothing else.
+ *       rate_limit) in {@code payload.error_type}, in whatever case; nothing else. And not what
+ *       failed long ago: {@link NewEvents}.
  *   <li>The tasks of one correlation id (else of one task id, else of the failed event) are tried
  *       again {@code fix_limit} (3) times in all, whatever becomes of them. After that an alert
  *       (fix_limit_reached) of priority high says so, once.
@@ -58,7 +59,7 @@ final class AutoFix implements BatchHandler {
 
   private static final String SETTINGS =
       """
-      select s.fix_errors, s.fix_limit from fleet.settings s
+      select array(select lower(e) from unnest(s.fix_errors) e) as fix_errors, s.fix_limit from fleet.settings s
       """;
 
   /**
@@ -100,6 +101,7 @@ final class AutoFix implements BatchHandler {
             .get(0);
     List<Failure> failures =
         events.stream()
+            .filter(NewEvents.actedOn(context))
             .map(Failure::of)
             .filter(f -> f.facts().errorType().filter(settings.errors()::contains).isPresent())
             .sorted(Comparator.comparing(Failure::correlation))

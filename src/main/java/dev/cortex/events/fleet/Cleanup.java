@@ -25,8 +25,8 @@ import java.util.Map;
  *   <li>A worker not heard of for {@code worker_kept_for} (7 days) is forgotten, and its stale
  *       episode ends.
  *   <li>Metrics are removed after {@code metrics_kept_for} (14 days), all other records that {@link
- *       ExpiredRows} lists after {@code record_kept_for} (90 days). Statistics, the model and the
- *       list of learning cycles are kept.
+ *       ExpiredRows} lists after {@code record_kept_for} (90 days), when they are over. Statistics,
+ *       the model and the list of learning cycles are kept.
  *   <li>One clean-up removes at most 10,000 rows of each table. Where more have expired, it asks
  *       for another one, up to the 25th.
  *   <li>What it removed is recorded in {@code fleet.cleanups} and told by system.cleanup_completed.

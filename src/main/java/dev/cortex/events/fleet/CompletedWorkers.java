@@ -10,7 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Emits learning.pattern_detected for each worker.completed.
+ * Emits learning.pattern_detected for each worker.completed, but not for a replay ({@link
+ * NewEvents}).
  *
  * <p>The rules:
  *
@@ -27,7 +28,7 @@ final class CompletedWorkers implements BatchHandler {
 
   @Override
   public void handle(List<Event> events, BatchContext context) {
-    for (Event event : events) {
+    for (Event event : events.stream().filter(NewEvents.original(context)).toList()) {
       context.emit(
           EventDraft.of("learning.pattern_detected", NAME).withPayload(Json.of(pattern(event))),
           event);

@@ -24,13 +24,14 @@ import java.util.Map;
  * <ul>
  *   <li>The daemon is {@code payload.daemon}, {@code daemon_name} or {@code name}, with or without
  *       "-daemon" or "-daemon.sh" at its end.
- *   <li>When its handlers are known and none is paused, daemon.started is emitted, with {@code
- *       mode} events and the handlers.
+ *   <li>When its handlers are known, none is paused, and a worker that lives runs each,
+ *       daemon.started is emitted, with {@code mode} events and the handlers.
  *   <li>Else daemon.start_refused says why not, and an alert (daemon_not_started) of priority high
- *       names those that are missing or paused, once an episode.
+ *       names those that are missing, paused or run by nobody, once an episode.
  *   <li>Any other daemon is a process, which no event starts: refused, without an alert.
  *   <li>A request that names a {@code host} is cancelled: it is answered there, by whoever starts
  *       processes.
+ *   <li>A request that is a replay, or old, is not answered ({@link NewEvents}).
  *   <li>Nothing is changed by a request. It may come from anybody who may emit, so it resumes no
  *       handler that an operator has paused.
  * </ul>
@@ -43,8 +44,7 @@ final class DaemonStarts implements EventHandler {
   /** Parameter: the daemon. No row: it is a process. */
   private static final String LOOK =
       """
-      select d.handlers, d.missing || d.paused as not_at_work,
-             case when d.missing || d.paused <> '{}' then d.reason else '' end as reason
+      select d.handlers, d.missing || d.paused || d.idle as not_at_work, d.reason
         from fleet.event_daemons d
        where d.daemon = ?
       """;
@@ -63,6 +63,9 @@ final class DaemonStarts implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (!NewEvents.isActedOn(event, context)) {
+      return Outcome.done();
+    }
     Payload payload = Payload.of(event);
     String daemon =
         payload
@@ -102,7 +105,9 @@ final class DaemonStarts implements EventHandler {
             "daemon_not_started",
             daemon,
             Priority.HIGH,
-            daemon + " is not at work: missing or paused are " + String.join(", ", notAtWork),
+            daemon
+                + " is not at work: missing, paused or run by nobody are "
+                + String.join(", ", notAtWork),
             Map.of("handlers", notAtWork),
             event);
     AlertEpisodes.see(

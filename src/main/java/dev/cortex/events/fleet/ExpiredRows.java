@@ -5,8 +5,10 @@ import java.sql.SQLException;
 import java.util.List;
 
 /**
- * The expired rows of one of the fleet's tables. A worker's own row is not among them, since more
- * goes with it ({@link Cleanup}).
+ * The expired rows of one of the fleet's tables: what is too old, and over. An open task, an
+ * outcome that was not learned from, an open remediation, the newest scan of a target or the alert
+ * of an episode that is there stays, however old it is: {@code fleet.is_needed} says so of each
+ * table. A worker's own row is not among them, since more goes with it ({@link Cleanup}).
  *
  * @param table without its schema
  * @param moment the column that says how old a row is
@@ -15,21 +17,21 @@ import java.util.List;
 record ExpiredRows(String table, String moment, List<String> keptFor) {
   private static final String RECORDS = "record_kept_for";
 
-  /** Of every table that rows expire in. */
+  /** Of every table that rows expire in; the steps of a task go with it. */
   static final List<ExpiredRows> ALL =
       List.of(
           of("stale_episodes", "ended_at", RECORDS),
-          of("episodes", "last_seen_at", RECORDS),
+          of("episodes", "last_seen_at", RECORDS, "alert_quiet_after"),
           of("alerts", "received_at", RECORDS),
-          of("task_steps", "received_at", RECORDS),
+          of("tasks", "received_at", RECORDS),
           of("task_outcomes", "received_at", RECORDS),
-          of("failures", "received_at", RECORDS),
+          of("failures", "received_at", RECORDS, "failure_window"),
           of("fixes", "last_at", RECORDS),
           of("restarts", "last_at", RECORDS, "restart_window"),
           of("patterns", "received_at", RECORDS),
           of("decisions", "received_at", RECORDS),
-          of("scans", "received_at", RECORDS),
           of("vulnerabilities", "received_at", RECORDS),
+          of("scans", "received_at", RECORDS),
           of("metrics", "minute", "metrics_kept_for"),
           of("startups", "checked_at", RECORDS),
           of("shutdowns", "checked_at", RECORDS),

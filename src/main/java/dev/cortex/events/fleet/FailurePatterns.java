@@ -14,6 +14,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Predicate;
 
 /**
  * Records each task.failed in {@code fleet.failures}, and raises an alert when failures of one kind
@@ -31,7 +32,8 @@ import java.util.Objects;
  *   <li>While the pattern goes on it is not told again; after {@code alert_quiet_after} (1 hour)
  *       without a failure that belongs to one, the next pattern is another one.
  *   <li>A failure received longer ago than {@code record_kept_for} (90 days) is not recorded, and
- *       one that is recorded already counts once.
+ *       one that is recorded already counts once. Which failures an alert is raised for: {@link
+ *       NewEvents}.
  * </ul>
  *
  * <p>Any order gives the same rows and the same alert: each failure is looked at together with
@@ -134,9 +136,12 @@ final class FailurePatterns implements BatchHandler {
   public void handle(List<Event> events, BatchContext context) throws SQLException {
     List<Failure> failures = new ArrayList<>();
     Map<String, Event> byId = new HashMap<>();
+    Predicate<Event> actedOn = NewEvents.actedOn(context);
     for (Event event : events) {
       failures.add(new Failure(event, TaskFacts.of(event)));
-      byId.put(event.id(), event);
+      if (actedOn.test(event)) {
+        byId.put(event.id(), event);
+      }
     }
     record(context.connection(), failures);
     List<Trouble> patterns =

@@ -11,8 +11,10 @@ import java.util.Optional;
  * <p>Scripts say it in many ways. The first of these that is there counts: numbers under {@code
  * critical}, {@code high}, {@code medium} and {@code low} in {@code payload.findings} (or {@code
  * vulnerabilities}, {@code severity_counts}); a list under those names, each of whose items has a
- * {@code severity}; such numbers in the payload itself; {@code finding_count} findings (or as many
- * as {@code findings} or {@code vulnerabilities} says as a number) of {@code payload.severity}.
+ * {@code severity} of its own or else {@code payload.severity}, and which is empty where nothing
+ * was found; such numbers in the payload itself; {@code finding_count} findings (or as many as
+ * {@code findings} or {@code vulnerabilities} says as a number) of {@code payload.severity}. A text
+ * that is no number is for people and counts nothing.
  *
  * <p>The target is {@code payload.target} (or {@code repository}, {@code repo}, {@code project}),
  * else the event's source.
@@ -32,7 +34,7 @@ record Findings(
     Payload payload = Payload.of(event);
     Optional<String> severity = payload.text("severity").map(text -> text.toLowerCase(Locale.ROOT));
     Payload counts = payload.object(PLACES).orElse(payload);
-    List<Payload> items = payload.objects(PLACES);
+    Optional<List<Optional<String>>> items = payload.items("severity", PLACES);
     return new Findings(
         payload.text("scan_id", "id"),
         payload.text("target", "repository", "repo", "project").orElse(event.source()),
@@ -44,18 +46,21 @@ record Findings(
   }
 
   private static long count(
-      String level, Payload counts, List<Payload> items, Optional<String> severity) {
-    if (!items.isEmpty()) {
-      return items.stream()
-          .filter(item -> item.text("severity").filter(level::equalsIgnoreCase).isPresent())
+      String level,
+      Payload counts,
+      Optional<List<Optional<String>>> items,
+      Optional<String> severity) {
+    if (items.isPresent()) {
+      return items.get().stream()
+          .filter(item -> item.or(() -> severity).filter(level::equalsIgnoreCase).isPresent())
           .count();
     }
     long ofSeverity =
         severity.filter(level::equals).isPresent()
             ? counts
-                .count("finding_count", "findings_count", "findings", "vulnerabilities")
+                .numeral("finding_count", "findings_count", "findings", "vulnerabilities")
                 .orElse(0)
             : 0;
-    return counts.count(level).orElse(ofSeverity);
+    return counts.numeral(level).orElse(ofSeverity);
   }
 }

@@ -61,7 +61,7 @@ public final class FleetHandlers {
     return Stream.of(
         HandlerDefinition.batch(RoutingDecisions.NAME, new RoutingDecisions())
             .on("routing.decision_made"),
-        HandlerDefinition.oneByOne("learning-cycle", new LearningCycle())
+        HandlerDefinition.oneByOne(LearningCycle.NAME, new LearningCycle())
             .on("learning.cycle_requested")
             .withMaxBatch(1)
             .withTimeBudget(Duration.ofMinutes(5)),

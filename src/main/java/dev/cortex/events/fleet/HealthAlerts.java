@@ -57,7 +57,7 @@ final class HealthAlerts implements BatchHandler {
           payload.text("alert_type", "type").orElse("unspecified"),
           payload.text("subject", "component", "worker_id").orElse(""),
           payload.text("severity").orElse(event.priority().label()).toLowerCase(Locale.ROOT),
-          event.occurredAt(),
+          Occurrence.of(event),
           event.receivedAt());
     }
   }

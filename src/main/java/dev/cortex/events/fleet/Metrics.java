@@ -15,12 +15,13 @@ import java.util.OptionalLong;
  * <p>The rules:
  *
  * <ul>
+ *   <li>Of the fleet are the families worker, task, security, routing, learning, system and daemon.
+ *       Others are not, and cost their emitters no delivery.
  *   <li>The minute is that of receipt, by the database's clock, whenever the event is handled.
  *   <li>The duration is {@code payload.duration_ms}, else {@code duration_seconds}, {@code
- *       duration} or {@code execution_time} in seconds; what cannot be read as one is none, nor is
- *       what is longer than 10^12 ms (31 years), which would spoil the sums.
+ *       duration} or {@code execution_time} in seconds; what cannot be read as one is none.
  *   <li>An event received longer ago than {@code metrics_kept_for} (14 days) is not counted. One
- *       that is replayed counts again.
+ *       that is replayed does not count again ({@link NewEvents}).
  * </ul>
  *
  * <p>Any order gives the same rows: sums and maxima. Rows are locked in the order of minutes, then
@@ -28,8 +29,6 @@ import java.util.OptionalLong;
  */
 final class Metrics implements BatchHandler {
   static final String NAME = "metrics";
-
-  private static final long LONGEST_MS = 1_000_000_000_000L;
 
   /** Parameters: arrays of equal length with type, received, duration in ms. */
   private static final String COUNT =
@@ -54,13 +53,16 @@ final class Metrics implements BatchHandler {
     Sql.update(
         context.connection(),
         COUNT,
-        Sql.columns(events, Event::type, Event::receivedAt, Metrics::durationMs));
+        Sql.columns(
+            events.stream().filter(NewEvents.original(context)).toList(),
+            Event::type,
+            Event::receivedAt,
+            Metrics::durationMs));
   }
 
   private static OptionalLong durationMs(Event event) {
     try {
-      OptionalLong duration = Payload.of(event).durationMs();
-      return duration.orElse(0) <= LONGEST_MS ? duration : OptionalLong.empty();
+      return Payload.of(event).durationMs();
     } catch (InvalidEventException e) {
       // Whoever needs the duration says what is wrong with it; the event has happened all the same.
       return OptionalLong.empty();

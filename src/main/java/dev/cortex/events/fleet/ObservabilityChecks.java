@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
  * <ul>
  *   <li>The event system is active when the log has received an event within {@code active_within}
  *       (5 minutes), by the database's clock. Checks and answers do not count.
+ *   <li>A check that is a replay, or old, is not answered ({@link NewEvents}).
  *   <li>The answer says active, events (10001: more than 10,000), last_event_at and within_seconds,
  *       as the view {@code fleet.observability} does at any time.
  * </ul>
@@ -38,6 +39,9 @@ final class ObservabilityChecks implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (!NewEvents.isActedOn(event, context)) {
+      return Outcome.done();
+    }
     Json answer = Sql.rows(context.connection(), ACTIVITY, ObservabilityChecks::answer).get(0);
     context.emit(EventDraft.of("system.observability_reported", NAME).withPayload(answer));
     return Outcome.done();

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.regex.Pattern;
 
 /**
  * A payload as the old system's scripts write them: a member may go by several names, a number may
@@ -18,7 +19,9 @@ import java.util.OptionalLong;
  */
 final class Payload {
   private static final int MAX_LENGTH = 200;
+  private static final Pattern NUMERAL = Pattern.compile("-?[0-9]+(\\.[0-9]+)?");
   private static final BigDecimal MAX_COUNT = BigDecimal.valueOf(1_000_000_000_000_000L);
+  private static final BigDecimal MAX_DURATION_MS = BigDecimal.valueOf(10_000_000_000L);
   private static final BigDecimal MS_PER_SECOND = BigDecimal.valueOf(1000);
 
   private final ObjectNode members;
@@ -74,8 +77,25 @@ final class Payload {
   OptionalLong count(String... names) {
     Optional<Member> member = first(names);
     return member.isPresent()
-        ? OptionalLong.of(rounded(member.get(), BigDecimal.ONE))
+        ? OptionalLong.of(
+            rounded(member.get(), BigDecimal.ONE, MAX_COUNT, "must be a number from 0 to 10^15"))
         : OptionalLong.empty();
+  }
+
+  /**
+   * The first of these members that is a number, as a whole number; a text that is none is passed
+   * over.
+   *
+   * @throws InvalidEventException when it is not from 0 to 10^15
+   */
+  OptionalLong numeral(String... names) {
+    for (String name : names) {
+      JsonNode node = members.get(name);
+      if (node != null && (node.isNumber() || NUMERAL.matcher(node.asText()).matches())) {
+        return count(name);
+      }
+    }
+    return OptionalLong.empty();
   }
 
   /**
@@ -107,16 +127,23 @@ final class Payload {
   }
 
   /**
-   * The objects in the first of these members that is a list; what else is in it is passed over.
+   * Of each item of the first of these members that is a list, this member, where it is an object
+   * and has it as a text; nulls are passed over. Absent: none of them is a list.
    */
-  List<Payload> objects(String... names) {
-    List<Payload> objects = new ArrayList<>();
-    for (JsonNode item : list(names)) {
-      if (item instanceof ObjectNode object) {
-        objects.add(new Payload(object, document));
-      }
-    }
-    return objects;
+  Optional<List<Optional<String>>> items(String member, String... names) {
+    return firstList(names)
+        .map(
+            list -> {
+              List<Optional<String>> items = new ArrayList<>();
+              for (JsonNode item : list) {
+                if (item instanceof ObjectNode object) {
+                  items.add(new Payload(object, document).shortText(member));
+                } else if (!item.isNull()) {
+                  items.add(Optional.empty());
+                }
+              }
+              return items;
+            });
   }
 
   /** The texts in the first of these members that is a list; nulls and objects are passed over. */
@@ -131,34 +158,37 @@ final class Payload {
   }
 
   private Iterable<JsonNode> list(String... names) {
+    return firstList(names).<Iterable<JsonNode>>map(list -> list).orElse(List.of());
+  }
+
+  private Optional<ArrayNode> firstList(String... names) {
     for (String name : names) {
       if (members.get(name) instanceof ArrayNode list) {
-        return list;
+        return Optional.of(list);
       }
     }
-    return List.of();
+    return Optional.empty();
   }
 
   /**
-   * How long it took, in milliseconds. A member without a unit in its name is in seconds.
+   * How long it took, in milliseconds. A member without a unit in its name is in seconds. It has a
+   * limit, 10^10 ms, which is 115 days, so that no sum of durations overflows.
    *
-   * @throws InvalidEventException when it is no number from 0 to 10^15
+   * @throws InvalidEventException when it is no number, or none from 0 to that
    */
   OptionalLong durationMs() {
-    OptionalLong ms = count("duration_ms");
-    if (ms.isPresent()) {
-      return ms;
-    }
-    Optional<Member> seconds = first("duration_seconds", "duration", "execution_time");
-    return seconds.isPresent()
-        ? OptionalLong.of(rounded(seconds.get(), MS_PER_SECOND))
+    String rule = "must be a duration of 0 to 10^10 ms";
+    Optional<Member> ms = first("duration_ms");
+    Optional<Member> member = ms.or(() -> first("duration_seconds", "duration", "execution_time"));
+    BigDecimal factor = ms.isPresent() ? BigDecimal.ONE : MS_PER_SECOND;
+    return member.isPresent()
+        ? OptionalLong.of(rounded(member.get(), factor, MAX_DURATION_MS, rule))
         : OptionalLong.empty();
   }
 
-  private long rounded(Member member, BigDecimal factor) {
-    String rule = "must be a number from 0 to 10^15";
+  private long rounded(Member member, BigDecimal factor, BigDecimal most, String rule) {
     BigDecimal number = number(member, rule).multiply(factor);
-    if (number.compareTo(MAX_COUNT) > 0) {
+    if (number.compareTo(most) > 0) {
       throw refused(member, rule);
     }
     return number.longValue();

@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 
 /**
  * Records each security.scan_completed, for the posture score, and emits
@@ -25,8 +26,9 @@ import java.util.Set;
  *       scan, and never under 0: {@code fleet.security_posture}.
  *   <li>A scan with critical findings emits one security.vulnerability_found of priority critical,
  *       which {@link Vulnerabilities} opens a remediation for.
- *   <li>A scan is recorded, and told of, once, however often it is replayed; one received longer
- *       ago than {@code record_kept_for} (90 days) not at all.
+ *   <li>A scan is recorded once, however often it is replayed, and told of by its original delivery
+ *       ({@link NewEvents}); one received longer ago than {@code record_kept_for} (90 days) not at
+ *       all.
  * </ul>
  *
  * <p>Any order gives the same rows: one per event, whose content depends on nothing else; which
@@ -59,8 +61,11 @@ final class SecurityScans implements BatchHandler {
   public void handle(List<Event> events, BatchContext context) throws SQLException {
     List<Scan> scans = events.stream().map(event -> new Scan(event, Findings.of(event))).toList();
     Set<String> fresh = record(context, scans);
+    Predicate<Event> original = NewEvents.original(context);
     for (Scan scan : scans) {
-      if (fresh.contains(scan.event().id()) && scan.findings().critical() > 0) {
+      if (scan.findings().critical() > 0
+          && fresh.contains(scan.event().id())
+          && original.test(scan.event())) {
         context.emit(vulnerability(scan), scan.event());
       }
     }
@@ -81,7 +86,7 @@ final class SecurityScans implements BatchHandler {
                 scan -> scan.findings().high(),
                 scan -> scan.findings().medium(),
                 scan -> scan.findings().low(),
-                scan -> scan.event().occurredAt(),
+                scan -> Occurrence.of(scan.event()),
                 scan -> scan.event().receivedAt())));
   }
 
@@ -95,7 +100,7 @@ final class SecurityScans implements BatchHandler {
     payload.put("title", findings.critical() + " critical findings in " + findings.target());
     return EventDraft.of("security.vulnerability_found", NAME)
         .withPayload(Json.of(payload))
-        .withOccurredAt(scan.event().occurredAt())
+        .withOccurredAt(Occurrence.of(scan.event()))
         .withPriority(Priority.CRITICAL);
   }
 }

@@ -25,34 +25,39 @@ import java.util.Map;
  *       episode.
  * </ul>
  *
+ * <p>What is so now says nothing of a stop of long ago: a replay, or an old event, is not counted
+ * for ({@link NewEvents}).
+ *
  * <p>Any order does: what is recorded is what was so when it was counted.
  */
 final class ShutDowns implements EventHandler {
   static final String NAME = "shut-downs";
 
-  private static final String ACTIVE_WORKERS =
+  static final String ACTIVE_WORKERS =
       """
       select w.worker_id from fleet.worker_pool w where w.state in ('busy', 'free') order by w.worker_id limit 500
       """;
 
-  /** Parameters: event id, generation, daemon, stopped, active workers. */
-  private static final String RECORD =
+  /** Parameters: event id, daemon, stopped, active workers. */
+  static final String RECORD =
       """
-      insert into fleet.shutdowns (event_id, generation, daemon, stopped_at, active_workers, counts)
-      select ?, ?, ?, ?, ?,
+      insert into fleet.shutdowns (event_id, daemon, stopped_at, active_workers, counts)
+      select ?, ?, ?, ?,
              jsonb_build_object(
-               'open_tasks', (select count(*) from fleet.task_board t where t.state in ('created', 'assigned')),
+               'open_tasks', (select count(*) from fleet.tasks t where t.state in ('created', 'assigned')),
                'due_deliveries', (select coalesce(sum(q.available), 0) from cortex.queue_status q))
-          on conflict (event_id, generation) do nothing
+          on conflict (event_id) do nothing
       """;
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (!NewEvents.isActedOn(event, context)) {
+      return Outcome.done();
+    }
     String daemon = Daemon.nameIn(event);
     Connection connection = context.connection();
     List<String> active = Sql.rows(connection, ACTIVE_WORKERS, row -> row.getString(1));
-    Sql.update(
-        connection, RECORD, event.id(), context.generation(), daemon, event.occurredAt(), active);
+    Sql.update(connection, RECORD, event.id(), daemon, Occurrence.of(event), active);
     List<Trouble> troubles = new ArrayList<>();
     if (!active.isEmpty()) {
       troubles.add(

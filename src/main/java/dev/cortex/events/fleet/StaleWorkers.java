@@ -26,6 +26,7 @@ import java.util.Map;
  *       ends.
  *   <li>One system.health_alert of priority high tells of all the episodes that a check has opened:
  *       alert_type stale_workers, the workers, threshold_seconds. So each episode is told of once.
+ *   <li>A check that is a replay, or old, looks at nothing ({@link NewEvents}).
  *   <li>A check opens at most 500 episodes; the rest is left to the next one.
  *   <li>While reports have been waiting to be handled for more than a second, workers only seem
  *       silent: the check waits, until it is itself older than the threshold.
@@ -72,6 +73,9 @@ final class StaleWorkers implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (!NewEvents.isActedOn(event, context)) {
+      return Outcome.done();
+    }
     if (Backlog.hasToWait(context.connection(), event, WorkerHealth.NAME, "stale_after")) {
       return Outcome.snooze(WAIT);
     }

@@ -34,6 +34,9 @@ import java.util.function.Supplier;
  *       source), warnings; once an episode.
  * </ul>
  *
+ * <p>What is so now says nothing of a start of long ago: a replay, or an old event, is not checked
+ * ({@link NewEvents}).
+ *
  * <p>Any order does: what is recorded is what was so when it was checked.
  */
 final class StartUps implements EventHandler {
@@ -63,16 +66,16 @@ final class StartUps implements EventHandler {
        order by warning
       """;
 
-  /** Parameters: event id, generation, daemon, started, warnings. */
-  private static final String RECORD =
+  /** Parameters: event id, daemon, started, warnings. */
+  static final String RECORD =
       """
-      insert into fleet.startups (event_id, generation, daemon, started_at, warnings, counts)
-      select ?, ?, ?, ?, ?,
-             (select jsonb_build_object('open_tasks', count(*)) from fleet.task_board t where t.state in ('created', 'assigned'))
+      insert into fleet.startups (event_id, daemon, started_at, warnings, counts)
+      select ?, ?, ?, ?,
+             (select jsonb_build_object('open_tasks', count(*)) from fleet.tasks t where t.state in ('created', 'assigned'))
              || coalesce((select jsonb_object_agg(p.state, p.n)
                             from (select w.state || '_workers' as state, count(*) as n from fleet.worker_pool w group by w.state) p),
                          '{}')
-          on conflict (event_id, generation) do nothing
+          on conflict (event_id) do nothing
       """;
 
   private final Supplier<List<String>> handlers;
@@ -86,6 +89,9 @@ final class StartUps implements EventHandler {
 
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
+    if (!NewEvents.isActedOn(event, context)) {
+      return Outcome.done();
+    }
     Payload payload = Payload.of(event);
     String daemon = Daemon.nameIn(event);
     Connection connection = context.connection();
@@ -96,8 +102,7 @@ final class StartUps implements EventHandler {
             row -> row.getString(1),
             handlers.get(),
             freeDiskMb(payload.count("disk_free_mb")));
-    Sql.update(
-        connection, RECORD, event.id(), context.generation(), daemon, event.occurredAt(), warnings);
+    Sql.update(connection, RECORD, event.id(), daemon, Occurrence.of(event), warnings);
     List<Trouble> troubles = new ArrayList<>();
     if (!warnings.isEmpty()) {
       String message = "start-up of " + daemon + ": " + String.join("; ", warnings);

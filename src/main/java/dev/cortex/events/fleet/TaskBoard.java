@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -38,14 +39,46 @@ import org.jspecify.annotations.Nullable;
  *       payload.confidence}, else the model's confidence in the master, and {@code
  *       payload.routing_reason} (or {@code reason}), else "assigned".
  *   <li>An event received longer ago than {@code record_kept_for} (90 days) is not on the board.
+ *       Which events are told of: {@link NewEvents}.
  * </ul>
  *
  * <p>Any order gives the same rows: of each task and step there is the newest event, by a total
- * order, and what follows from several steps is worked out when asked. What is emitted depends on
- * one event each. Rows are locked in the order of tasks and steps.
+ * order, and what follows from several steps is worked out from them under the lock of the task's
+ * row ({@code fleet.tasks}). What is emitted depends on one event each. Rows are locked in the
+ * order of tasks, then steps.
  */
 final class TaskBoard implements BatchHandler {
   static final String NAME = "task-board";
+
+  /**
+   * Parameters: arrays with task and received. Locks: the tasks' rows, by task; whoever holds them
+   * changes their steps.
+   */
+  private static final String LOCK_TASKS =
+      """
+      insert into fleet.tasks as t (task_id, received_at)
+      select s.task_id, max(s.received_at::timestamptz)
+        from unnest(?, ?) as s(task_id, received_at)
+       cross join fleet.settings t
+       where s.received_at::timestamptz > clock_timestamp() - t.record_kept_for
+       group by s.task_id
+       order by s.task_id
+          on conflict (task_id) do update set received_at = greatest(t.received_at, excluded.received_at)
+      """;
+
+  /**
+   * Where the tasks are now. Runs after {@link #RECORD}, and sees all steps of these tasks, which
+   * nobody else changes. Parameter: tasks.
+   */
+  private static final String SETTLE =
+      """
+      update fleet.tasks t
+         set state = b.state
+        from fleet.task_board b
+       where b.task_id = any (?)
+         and t.task_id = b.task_id
+         and t.state <> b.state
+      """;
 
   /**
    * Parameters: arrays of equal length with task, step, happened, event id, received, task type,
@@ -123,14 +156,23 @@ final class TaskBoard implements BatchHandler {
     List<Step> steps = events.stream().flatMap(event -> Step.of(event).stream()).toList();
     record(context.connection(), steps);
     tellUrgent(context, steps);
+    Predicate<Event> original = NewEvents.original(context);
     for (Step step : steps) {
-      if (step.name().equals("assigned") && step.facts().master().isPresent()) {
+      if (step.name().equals("assigned")
+          && step.facts().master().isPresent()
+          && original.test(step.event())) {
         context.emit(decision(context.connection(), step), step.event());
       }
     }
   }
 
   private static void record(Connection connection, List<Step> steps) throws SQLException {
+    Sql.update(connection, LOCK_TASKS, Sql.columns(steps, Step::taskId, Step::receivedAt));
+    recordSteps(connection, steps);
+    Sql.update(connection, SETTLE, steps.stream().map(Step::taskId).distinct().toList());
+  }
+
+  private static void recordSteps(Connection connection, List<Step> steps) throws SQLException {
     Sql.update(
         connection,
         RECORD,
@@ -150,9 +192,10 @@ final class TaskBoard implements BatchHandler {
 
   private static void tellUrgent(BatchContext context, List<Step> steps) throws SQLException {
     List<Trouble> urgent = new ArrayList<>();
+    Predicate<Event> actedOn = NewEvents.actedOn(context);
     for (Step step : steps) {
       boolean isUrgent = step.urgency().equals("high") || step.urgency().equals("critical");
-      if (step.name().equals("created") && isUrgent) {
+      if (step.name().equals("created") && isUrgent && actedOn.test(step.event())) {
         urgent.add(
             new Trouble(
                 "urgent_task",

@@ -13,7 +13,7 @@ import java.util.Optional;
  * payload.worker_id} (or {@code worker}). Its master is {@code payload.master} (or {@code
  * assigned_master}), else {@code metadata.master}. Its error type is in lower case.
  *
- * @param happenedAt when the event says that it happened, but not after it was received
+ * @param happenedAt its {@link Occurrence}
  */
 record TaskFacts(
     Optional<String> taskId,
@@ -28,7 +28,6 @@ record TaskFacts(
   static TaskFacts of(Event event) {
     Payload payload = Payload.of(event);
     boolean isOfWorker = event.type().startsWith("worker.");
-    boolean isFuture = event.occurredAt().isAfter(event.receivedAt());
     return new TaskFacts(
         isOfWorker ? payload.text("task_id", "current_task") : payload.text("task_id", "id"),
         isOfWorker ? payload.text("task_type") : payload.text("task_type", "type"),
@@ -39,6 +38,6 @@ record TaskFacts(
             .text("worker_id", "worker")
             .or(() -> isOfWorker ? Optional.of(event.source()) : Optional.empty()),
         payload.text("error_type").map(type -> type.toLowerCase(Locale.ROOT)),
-        isFuture ? event.receivedAt() : event.occurredAt());
+        Occurrence.of(event));
   }
 }

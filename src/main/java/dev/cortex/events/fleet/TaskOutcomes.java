@@ -75,7 +75,7 @@ final class TaskOutcomes implements BatchHandler {
             TaskOutcome::isSuccess,
             TaskOutcome::durationMs,
             outcome -> outcome.facts().errorType(),
-            outcome -> outcome.event().occurredAt(),
+            outcome -> Occurrence.of(outcome.event()),
             outcome -> outcome.event().receivedAt()));
   }
 }

@@ -67,7 +67,7 @@ final class Vulnerabilities implements BatchHandler {
             found -> found.findings().target(),
             Vulnerability::severity,
             Vulnerability::title,
-            found -> found.event().occurredAt(),
+            found -> Occurrence.of(found.event()),
             found -> found.event().receivedAt()));
   }
 }

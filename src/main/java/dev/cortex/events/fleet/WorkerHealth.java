@@ -103,12 +103,11 @@ final class WorkerHealth implements BatchHandler {
 
     static Report of(Event event) {
       Payload payload = Payload.of(event);
-      boolean isFuture = event.occurredAt().isAfter(event.receivedAt());
       return new Report(
           payload.text("worker_id", "worker").orElse(event.source()),
           event.id(),
           event.receivedAt(),
-          isFuture ? event.receivedAt() : event.occurredAt(),
+          Occurrence.of(event),
           status(event, payload),
           !event.type().equals("worker.completed") && !event.type().equals("worker.failed"),
           payload.text("task_id", "current_task"));

@@ -28,6 +28,7 @@ import java.util.stream.Stream;
  *       restart_window} (1 hour), by the database's clock. Beyond that it is not, and an alert
  *       (restart_limit_reached) of priority high says so, once an episode. A limit of 0 is no wish
  *       for restarts, and tells of nothing.
+ *   <li>Which events it is asked for: {@link NewEvents}.
  *   <li>Alerts of other types are none of its business, so its own cannot feed it.
  * </ul>
  *
@@ -83,7 +84,11 @@ final class WorkerRestarts implements BatchHandler {
       return;
     }
     List<Loss> losses =
-        events.stream().flatMap(Loss::of).sorted(Comparator.comparing(Loss::workerId)).toList();
+        events.stream()
+            .filter(NewEvents.actedOn(context))
+            .flatMap(Loss::of)
+            .sorted(Comparator.comparing(Loss::workerId))
+            .toList();
     List<Trouble> ended = new ArrayList<>();
     for (Loss loss : losses) {
       List<Integer> taken =

@@ -78,8 +78,10 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
       }
       WorkerStore workers = new WorkerStore();
       List<HandlerQueue> queues = new ArrayList<>();
+      List<Short> handlerIds = new ArrayList<>();
       for (HandlerDefinition handler : handlers) {
         WorkerStore.Registered registered = workers.register(session, handler);
+        handlerIds.add(registered.handlerId());
         queues.add(new HandlerQueue(handler, registered.handlerId()));
         if (registered.lanes() > 0) {
           queues.add(HandlerQueue.ordered(handler, registered.handlerId(), registered.lanes()));
@@ -88,7 +90,7 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
           telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
         }
       }
-      int workerId = workers.enter(session, options.name(), version());
+      int workerId = workers.enter(session, options.name(), version(), handlerIds);
       // Before the first claim: what killed the last worker is about to be this one's.
       HouseStore.Chores chores = new HouseStore().keepHouse(session, workerId);
       for (int vanished : chores.vanished()) {

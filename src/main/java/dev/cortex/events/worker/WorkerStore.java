@@ -12,6 +12,7 @@ import java.sql.Statement;
 import java.sql.Types;
 import java.time.ZoneOffset;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -25,7 +26,7 @@ final class WorkerStore {
 
   /** A row for this start of the process. */
   private static final String ENTER =
-      "insert into cortex.workers (name, version) values (?, ?) returning worker_id";
+      "insert into cortex.workers (name, version, handlers) values (?, ?, ?) returning worker_id";
 
   /**
    * Holds, for the session, the lock by which the others see that this worker lives. Only tried:
@@ -118,12 +119,17 @@ final class WorkerStore {
 
   private static final String LIMIT_RUNNING = "select cortex.limit_running(?, ?)";
 
-  /** Makes this start of the process known; the row and the lock become visible together. */
-  int enter(Connection session, String name, String version) throws SQLException {
+  /**
+   * Makes this start of the process known, with the handlers that it runs; the row and the lock
+   * become visible together.
+   */
+  int enter(Connection session, String name, String version, Collection<Short> handlers)
+      throws SQLException {
     session.setAutoCommit(false);
     try (PreparedStatement statement = session.prepareStatement(ENTER)) {
       statement.setString(1, name);
       statement.setString(2, version);
+      statement.setArray(3, session.createArrayOf("smallint", handlers.toArray(Short[]::new)));
       int workerId;
       try (ResultSet row = statement.executeQuery()) {
         row.next();

@@ -7,6 +7,7 @@ import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -107,6 +108,56 @@ class AlertsAndCleanupTest {
             fleet.rows(
                 "select removed ->> 'restarts' || ' ' || (removed ->> 'metrics') from fleet.cleanups"))
         .containsExactly("1 1");
+  }
+
+  @Test
+  void what_is_open_or_newest_or_not_learned_stays_however_old_it_is() throws Exception {
+    task("created", "open");
+    task("created", "ended");
+    task("completed", "ended");
+    scan("clean", 1, 0);
+    scan("clean", 2, 0);
+    scan("broken", 1, 1);
+    scan("mended", 1, 1);
+    scan("mended", 2, 0);
+    fleet.handle();
+    fleet.emit(EventDraft.of("learning.cycle_requested", "test"));
+    fleet.handle();
+    task("failed", "unlearned");
+    fleet.handle();
+    for (String table :
+        List.of("tasks", "task_steps", "task_outcomes", "scans", "vulnerabilities")) {
+      fleet.run(
+          "update fleet.%s set received_at = received_at - interval '91 days'".formatted(table));
+    }
+
+    fleet.emit(EventDraft.of("system.cleanup_needed", "weekly-cleanup"));
+    fleet.handle();
+    fleet.emit(EventDraft.of("system.cleanup_needed", "weekly-cleanup"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select task_id from fleet.task_steps")).containsExactly("open");
+    assertThat(fleet.rows("select task_id from fleet.task_outcomes")).containsExactly("unlearned");
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', target, critical) from fleet.security_posture where target <> '*' order by 1"))
+        .containsExactly("broken 1", "clean 0", "mended 0");
+    assertThat(fleet.rows("select target from fleet.scans order by 1"))
+        .containsExactly("broken", "clean", "mended");
+    assertThat(fleet.rows("select concat_ws(' ', target, closed_at) from fleet.remediations"))
+        .containsExactly("broken");
+  }
+
+  private void task(String step, String task) throws SQLException {
+    fleet.emit(
+        EventDraft.of("task." + step, "test").withPayload("{\"task_id\": \"" + task + "\"}"));
+  }
+
+  private void scan(String target, int minute, int critical) throws SQLException {
+    fleet.emit(
+        EventDraft.of("security.scan_completed", "test")
+            .withPayload("{\"target\": \"%s\", \"critical\": %d}".formatted(target, critical))
+            .withOccurredAt(Instant.parse("2026-01-01T00:00:00Z").plusSeconds(60L * minute)));
   }
 
   @Test

@@ -52,6 +52,19 @@ class FailuresTest {
   }
 
   @Test
+  void what_is_worth_a_new_try_is_known_in_whatever_case() throws Exception {
+    fleet.run("update fleet.settings set fix_errors = '{Rate_Limit}'");
+    try {
+      fail("t-1", "RATE_LIMIT", Duration.ZERO);
+      fleet.handle();
+    } finally {
+      fleet.run("update fleet.settings set fix_errors = default");
+    }
+
+    assertThat(fleet.rows(TRIES)).containsExactly("t-1 1 30");
+  }
+
+  @Test
   void a_new_try_has_the_priority_of_what_failed() throws Exception {
     fleet.emit(
         EventDraft.of("task.failed", "w-1")

@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.handler.HandlerDefinition;
 import java.sql.SQLException;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -159,6 +161,57 @@ class LearningTest {
         .asString()
         .startsWith("dead 1 invalid_event ")
         .endsWith("payload.date must be a date such as 2025-12-01, was \"tomorrow\"");
+  }
+
+  @Test
+  void a_day_that_has_not_begun_anywhere_is_refused() throws Exception {
+    fleet.emit(request("2099-12-31"));
+    fleet.emit(
+        EventDraft.of("learning.cycle_requested", "ahead")
+            .withOccurredAt(Instant.parse("2099-01-01T00:00:00Z")));
+    fleet.handle();
+
+    assertThat(fleet.rows("select error from cortex.audit where outcome = 'dead'"))
+        .singleElement()
+        .asString()
+        .endsWith("payload.date must be a day that has begun, was \"2099-12-31\"");
+    assertThat(
+            fleet.rows(
+                "select (now() at time zone 'UTC')::date - cycle_date from fleet.learning_cycles"))
+        .containsExactly("0");
+  }
+
+  @Test
+  void a_cycle_goes_on_in_rounds_until_everything_is_learned_once() throws Exception {
+    for (int i = 0; i < 8; i++) {
+      fleet.emit(task("task.completed", "build", "dev", "\"duration_ms\": 10000000000"));
+    }
+    fleet.handle();
+    fleet.emit(request("2025-12-01"));
+    fleet.emit(request("2025-12-01").withPayload("{\"date\": \"2025-12-01\", \"round\": 3}"));
+    fleet.handle(inRoundsOf(3));
+
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', outcomes, patterns, rounds, complete) from fleet.learning_cycles"))
+        .containsExactly("8 3 3 t");
+    assertThat(fleet.rows(STATISTICS)).containsExactly("build dev 8 0 8 80000000000");
+
+    fleet.emit(request("2025-12-01").withPayload("{\"date\": \"2025-12-01\", \"round\": 4}"));
+    fleet.handle(inRoundsOf(3));
+    assertThat(fleet.rows("select rounds from fleet.learning_cycles")).containsExactly("3");
+  }
+
+  private static List<HandlerDefinition> inRoundsOf(int outcomes) {
+    return FleetHandlers.all().stream()
+        .map(
+            one ->
+                one.name().equals(LearningCycle.NAME)
+                    ? HandlerDefinition.oneByOne(one.name(), new LearningCycle(outcomes))
+                        .on("learning.cycle_requested")
+                        .withMaxBatch(1)
+                    : one)
+        .toList();
   }
 
   private List<String> patterns() throws SQLException {

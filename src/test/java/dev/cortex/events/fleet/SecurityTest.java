@@ -42,6 +42,13 @@ class SecurityTest {
         "{'finding_count': 3, 'severity': 'medium'} | 0 0 3 0 94",
         "{'vulnerabilities': 20, 'severity': 'critical'} | 20 0 0 0 0",
         "{'findings': {}} | 0 0 0 0 100",
+        "{'findings': [], 'severity': 'critical'} | 0 0 0 0 100",
+        "{'findings': [], 'severity': 'low', 'finding_count': 0} | 0 0 0 0 100",
+        "{'findings': 'nothing found', 'severity': 'high'} | 0 0 0 0 100",
+        "{'findings': 'see the report', 'finding_count': '2', 'severity': 'high'} | 0 2 0 0 90",
+        "{'findings': ['CVE-1', null, 'CVE-2'], 'severity': 'high'} | 0 2 0 0 90",
+        "{'findings': ['CVE-1', {'severity': 'low'}]} | 0 0 0 1 99",
+        "{'findings': {'critical': 'none', 'low': 1}} | 0 0 0 1 99",
       })
   void a_scan_is_counted_by_severity_however_it_says_it_and_scored(String payload, String row)
       throws Exception {
@@ -68,6 +75,36 @@ class SecurityTest {
             fleet.rows(
                 "select concat_ws(' ', target, score) from fleet.security_posture order by target"))
         .containsExactlyInAnyOrder("* 92", "billing 95", "shop 97");
+  }
+
+  @Test
+  void a_scan_and_a_vulnerability_of_2099_hide_none_that_come_later() throws Exception {
+    fleet.emit(ahead("security.scan_completed", "{\"target\": \"billing\", \"critical\": 1}"));
+    fleet.emit(ahead("security.vulnerability_found", "{\"severity\": \"critical\"}"));
+    fleet.emit(ahead("system.health_alert", "{\"alert_type\": \"disk\"}"));
+    fleet.emit(ahead("task.failed", "{\"task_id\": \"t-1\"}"));
+    fleet.handle();
+    fleet.emit(
+        EventDraft.of("security.scan_completed", "s").withPayload("{\"target\": \"billing\"}"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select score from fleet.security_posture where target = 'billing'"))
+        .containsExactly("100");
+    assertThat(
+            fleet.rows("select target from fleet.remediations where closed_at is null order by 1"))
+        .containsExactly("ahead");
+    assertThat(
+            fleet.rows(
+                "select 1 from fleet.alerts where raised_at > now()"
+                    + " union all select 2 from fleet.task_outcomes where finished_at > now()"
+                    + " union all select 3 from fleet.vulnerabilities where found_at > now()"))
+        .isEmpty();
+  }
+
+  private static EventDraft ahead(String type, String payload) {
+    return EventDraft.of(type, "ahead")
+        .withPayload(payload)
+        .withOccurredAt(Instant.parse("2099-01-01T00:00:00Z"));
   }
 
   @Test

@@ -56,6 +56,7 @@ class SettingsTest {
   @CsvSource(
       quoteCharacter = '`',
       value = {
+        "act_within = '0', act_within_is_positive",
         "fix_limit = 101, fix_limit_is_0_to_100",
         "fix_first_delay = '1 hour', fix_delays_are_at_least_a_second_and_in_order",
         "restart_limit = -1, restart_limit_is_0_to_100",

@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.handler.HandlerDefinition;
 import java.sql.SQLException;
+import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -129,6 +132,37 @@ class SystemEventsTest {
         .containsExactly("coordinator-daemon {w-1} 0", "pm-daemon {} 0");
   }
 
+  /** What has ended within 90 days is not read, however much it is. */
+  @Test
+  void a_start_up_and_a_shut_down_look_at_open_tasks_only() throws Exception {
+    fleet.run(
+        "insert into fleet.tasks (task_id, state, received_at)"
+            + " select 't-' || n, 'completed', now() from generate_series(1, 20000) n");
+    fleet.run(
+        "insert into fleet.task_steps (task_id, step, happened_at, event_id, received_at, worker_id)"
+            + " select 't-' || n, step, now(), 'e-' || n || step, now(), 'w-' || n"
+            + " from generate_series(1, 20000) n, unnest('{assigned,completed}'::text[]) step");
+    fleet.emit(
+        EventDraft.of("task.assigned", "me")
+            .withPayload("{\"task_id\": \"open\", \"worker_id\": \"w-open\"}"));
+    fleet.handle();
+    fleet.run("analyze fleet.tasks");
+    fleet.run("analyze fleet.task_steps");
+    for (String statement : List.of(StartUps.RECORD, ShutDowns.RECORD, ShutDowns.ACTIVE_WORKERS)) {
+      assertThat(String.join("\n", fleet.rows("explain " + statement.replace("?", "null"))))
+          .contains("tasks_open")
+          .doesNotContain("Seq Scan on tasks", "Seq Scan on task_steps");
+    }
+
+    fleet.emit(EventDraft.of("daemon.stopped", "coordinator"));
+    started("{\"daemon\": \"coordinator\", \"disk_free_mb\": 1024}");
+
+    assertThat(fleet.rows("select counts ->> 'open_tasks' from fleet.startups"))
+        .containsExactly("1");
+    assertThat(fleet.rows("select active_workers::text from fleet.shutdowns"))
+        .containsExactly("{w-open}");
+  }
+
   @Test
   void a_request_to_start_what_handlers_do_now_is_answered_when_they_are_at_work()
       throws Exception {
@@ -157,6 +191,60 @@ class SystemEventsTest {
                 "select daemon from fleet.daemon_life where what = 'refused' order by daemon"))
         .containsExactly("auto-fix", "coordinator");
     assertThat(fleet.rows("select event_id from fleet.system_startups")).isEmpty();
+  }
+
+  @Test
+  void a_daemon_that_is_handlers_runs_only_while_a_worker_that_lives_runs_each_of_them()
+      throws Exception {
+    String state =
+        "select concat_ws(' ', state, reason) from fleet.event_daemons where daemon = 'auto-fix'";
+    String worker =
+        "insert into cortex.workers (name, version, handlers)"
+            + " select 'test', '1', array_agg(handler_id) from cortex.handlers where name %s 'auto-fix'";
+    fleet.run(worker.formatted("<>"));
+    try {
+      assertThat(fleet.rows(state)).containsExactly("stopped no worker runs its handler auto-fix");
+
+      fleet.run(worker.formatted("="));
+      assertThat(fleet.rows(state)).containsExactly("running ");
+    } finally {
+      fleet.run("delete from cortex.workers where name = 'test'");
+    }
+
+    fleet.handle(only("worker-health", "stale-workers", "daemon-starts"));
+    fleet.emit(
+        EventDraft.of("system.daemon_start_requested", "me")
+            .withPayload("{\"daemon\": \"auto-fix\"}"));
+    fleet.handle(only("worker-health", "stale-workers", "daemon-starts"));
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', what, reason) from fleet.daemon_life order by event_id"))
+        .containsExactlyInAnyOrder("requested", "refused no worker runs its handler auto-fix");
+  }
+
+  private static List<HandlerDefinition> only(String... names) {
+    return FleetHandlers.all().stream().filter(one -> Set.of(names).contains(one.name())).toList();
+  }
+
+  @Test
+  void the_life_of_daemons_is_found_without_reading_the_log() throws Exception {
+    fleet.run(
+        "insert into cortex.events (type, source, log_only)"
+            + " select 'worker.heartbeat', 'w', true from generate_series(1, 20000)");
+    fleet.emit(EventDraft.of("daemon.started", "pm").withPayload("{\"daemon\": \"pm\"}"));
+    fleet.run("analyze cortex.events");
+    String month = fleet.rows("select to_char(now() at time zone 'UTC', 'YYYY_MM')").get(0);
+
+    for (String question :
+        List.of(
+            "select * from fleet.daemon_life order by happened_at desc limit 20",
+            "select * from fleet.daemon_life where daemon = 'pm' order by happened_at desc limit 10",
+            "select * from fleet.daemons")) {
+      assertThat(String.join("\n", fleet.rows("explain " + question)))
+          .as(question)
+          .contains("occurred_at_idx")
+          .doesNotContain("Seq Scan on events_" + month);
+    }
   }
 
   private void started(String payload) throws Exception {

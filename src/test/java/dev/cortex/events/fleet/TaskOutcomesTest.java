@@ -69,6 +69,28 @@ class TaskOutcomesTest {
         .containsExactly("0");
   }
 
+  @Test
+  void a_duration_of_more_than_115_days_is_refused_lest_a_sum_of_them_overflow() throws Exception {
+    fleet.emit(lasting("10000000000"));
+    fleet.emit(lasting("10000000001"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select duration_ms from fleet.task_outcomes"))
+        .containsExactly("10000000000");
+    assertThat(fleet.rows("select distinct error from cortex.audit where outcome = 'dead'"))
+        .singleElement()
+        .asString()
+        .endsWith("payload.duration_ms must be a duration of 0 to 10^10 ms, was \"10000000001\"");
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', sum(events), sum(timed)) from fleet.metrics where type = 'task.completed'"))
+        .containsExactly("2 1");
+  }
+
+  private static EventDraft lasting(String ms) {
+    return EventDraft.of("task.completed", "test").withPayload("{\"duration_ms\": " + ms + "}");
+  }
+
   private static EventDraft draft(String type, int task, Instant moment) {
     return EventDraft.of(type, "test")
         .withPayload(
