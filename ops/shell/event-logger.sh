@@ -373,9 +373,10 @@ _cortex_emit() {
   else
     _cortex_said="it was a moment ago"
   fi
-  if [[ ${_cortex_event[4]} == unknown ]]; then
-    _cortex_check event "$event" true || return 1
-  fi
+  case ${_cortex_event[4]} in
+    plain) _cortex_sum_plain ;;
+    unknown) _cortex_check event "$event" true || return 1 ;;
+  esac
   if [[ ${_cortex_event[4]} != none ]]; then
     echo "ERROR: Invalid ${_cortex_event[4]}: may have at most ${CORTEX_SPOOL_MAX_PAYLOAD_BYTES:-262144} bytes of JSON" \
       "while the database is $state" >&2
@@ -451,13 +452,15 @@ create_and_log_event() { # TYPE SOURCE PAYLOAD [CORRELATION] [PRIORITY]
   fi
   local _cortex_text _cortex_event _cortex_spool _cortex_sum _cortex_id time TZ=UTC0
   _cortex_spool_directory
-  _cortex_is_summed "$3"
   _cortex_make_id
   printf -v time '%(%Y-%m-%dT%H:%M:%S+0000)T' -1
-  if ! _cortex_check payload "$3" "$_cortex_sum" --arg id "$_cortex_id" --arg type "$1" \
-    --arg time "$time" --arg source "$2" --arg correlation "${4:-}" --arg priority "${5:-medium}"; then
-    echo "ERROR: Event validation failed" >&2
-    return 1
+  if ! _cortex_check_plain "$_cortex_id" "$time" "$1" "$2" "$3" "${4:-}" "${5:-medium}"; then
+    _cortex_is_summed "$3"
+    if ! _cortex_check payload "$3" "$_cortex_sum" --arg id "$_cortex_id" --arg type "$1" --arg time "$time" \
+      --arg source "$2" --arg correlation "${4:-}" --arg priority "${5:-medium}"; then
+      echo "ERROR: Event validation failed" >&2
+      return 1
+    fi
   fi
   _cortex_emit
 }

@@ -269,6 +269,51 @@ _cortex_check() { # event|payload TEXT SUM(true|false) JQ-OPTIONS...
   fi
 }
 
+# What is in a payload that bash can check by itself: ASCII without a backslash, and nothing nested.
+_CORTEX_STRING='"[^"]*"'
+_CORTEX_NUMBER='-?(0|[1-9][0-9]{0,99})([.][0-9]{1,99})?'
+_CORTEX_MEMBER="($_CORTEX_STRING) *: *($_CORTEX_STRING|$_CORTEX_NUMBER|true|false|null) *"
+_CORTEX_FLAT="^[{] *($_CORTEX_MEMBER(, *$_CORTEX_MEMBER)*)?[}]\$"
+
+# Does what _cortex_check does with a payload, without the time that jq takes to start, where all is as it should be and
+# plain. Returns 1 where jq has to look. The sum is left out, and "plain" says so.
+_cortex_check_plain() { # ID TIME TYPE SOURCE PAYLOAD CORRELATION PRIORITY
+  local LC_ALL=C IFS=$' \t\n' field rest names='|' event=''
+  ! shopt -q nocasematch || return 1
+  _cortex_trim "$5"
+  _cortex_one_line "$_cortex_text"
+  ((${#_cortex_text} < 2048 && ${#_cortex_text} * 2 < ${CORTEX_SPOOL_MAX_PAYLOAD_BYTES:-262144})) || return 1
+  for field in "$4" "$_cortex_text" "$6"; do
+    [[ $field != *[!\ -~]* && $field != *\\* ]] || return 1
+  done
+  [[ $3 =~ ^[a-z][a-z0-9_]*([.][a-z0-9_]+)+$ && $7 =~ ^(critical|high|medium|low)$ ]] || return 1
+  ((${#3} <= 200 && ${#4} >= 1 && ${#4} <= 200 && ${#6} <= 200)) || return 1
+  [[ $4$6 != *\"* && $5 != *[$'\r\n']* && $_cortex_text =~ $_CORTEX_FLAT ]] || return 1
+  rest=${_cortex_text#?}
+  while [[ $rest =~ ^,?\ *$_CORTEX_MEMBER ]]; do
+    [[ $names != *"|${BASH_REMATCH[1]}|"* ]] || return 1
+    names+=${BASH_REMATCH[1]}'|'
+    rest=${rest:${#BASH_REMATCH}}
+  done
+  ! _cortex_has_cause || event="\"causation_id\":\"$CORTEX_EVENT_ID\","
+  event+="\"event_id\":\"$1\",\"event_type\":\"$3\",\"timestamp\":\"$2\",\"source\":\"$4\","
+  [[ -z $6 ]] || event+="\"correlation_id\":\"$6\","
+  event+="\"metadata\":{\"priority\":\"$7\"},\"payload\":$_cortex_text"
+  _cortex_event=(ok "$1" clear 0 plain "{$event}")
+}
+
+# The sum of a plain event, in _cortex_event.
+_cortex_sum_plain() {
+  local LC_ALL=C event=${_cortex_event[5]} character
+  local -i sum=0 i
+  for ((i = 0; i < ${#event}; i++)); do
+    printf -v character '%d' "'${event:i:1}"
+    sum=$(((sum * 257 + character + 1) % 17592186044399))
+  done
+  _cortex_event[3]=$sum
+  _cortex_event[4]=none
+}
+
 # Whether a worker runs this, for an event.
 _cortex_has_cause() {
   [[ ${CORTEX_EVENT_ID:-} =~ ^evt_[0-9]{8}_[0-9]{6}_[a-z0-9]+$ ]]

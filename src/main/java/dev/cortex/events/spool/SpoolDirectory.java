@@ -94,11 +94,11 @@ record SpoolDirectory(Path path) {
   /** What no drain looks at, and is none of the spool's own: links, and names of another form. */
   List<Path> foreign() throws IOException {
     try (Stream<Path> entries = Files.list(path)) {
-      return entries.filter(entry -> !isOurs(entry)).sorted().toList();
+      return entries.filter(entry -> !isKnown(entry)).sorted().toList();
     }
   }
 
-  private static boolean isOurs(Path entry) {
+  private static boolean isKnown(Path entry) {
     String name = entry.getFileName().toString();
     return name.equals(DAMAGED)
         ? Files.isDirectory(entry, LinkOption.NOFOLLOW_LINKS)

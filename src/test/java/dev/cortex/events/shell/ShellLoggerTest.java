@@ -342,6 +342,55 @@ class ShellLoggerTest {
         .isEqualTo(strings("select ?::jsonb::text", draft.payload().orElseThrow().text()));
   }
 
+  /** What bash checks by itself and what only jq can is taken and refused alike. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{}",
+        " { \"a\" : -0.50 , \"b\":null,\"\":true } ",
+        "{\"a\":\"it's | $(touch canary) `touch canary` ${HOME} %s | {}, :\",\"b\":12345678901234567890.5}",
+        "{\"a\":1,\"b\":\"\\\"a\\\":1\"}",
+        "{\"a\":{\"a\":[1,2]}}",
+        "{\"a\":\"é\"}",
+      })
+  void a_payload_is_spooled_as_it_was_given(String payload) throws Exception {
+    String there = String.valueOf(environment.get("DATABASE_URL"));
+    environment.put("PAYLOAD", payload);
+    for (String url : List.of(there, "postgresql://u@127.0.0.1:1/db")) {
+      environment.put("DATABASE_URL", url);
+      Answer answer =
+          script(
+              "source \"$LOGGER\"; create_and_log_event task.failed 'w $x `y`' \"$PAYLOAD\" c-1 high");
+      assertThat(answer.status()).as(answer.err()).isZero();
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
+    assertThat(
+            strings(
+                "select concat_ws(' ', source, priority, correlation_id, payload) from cortex.events"))
+        .hasSize(2)
+        .containsOnly("w $x `y` high c-1 " + strings("select ?::jsonb::text", payload).get(0));
+    assertThat(directory.resolve("canary")).doesNotExist();
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{\"a\":1,\"a\":2}",
+        "{\"a\":1,}",
+        "{\"a\":01}",
+        "{\"a\":NaN}",
+        "{\"a\":1}}",
+        "{\"a\" 1}",
+        "{\"a\":\"x\ty\"}",
+        "[]",
+      })
+  void a_payload_that_is_none_is_refused(String payload) throws Exception {
+    environment.put("PAYLOAD", payload);
+    Answer answer = script("source \"$LOGGER\"; create_and_log_event task.failed w \"$PAYLOAD\"");
+    assertThat(answer.status()).isEqualTo(1);
+    assertThat(answer.err()).startsWith("ERROR: Invalid payload: m");
+  }
+
   @Test
   void documents_are_held_to_the_depth_and_the_digits_of_the_database() throws Exception {
     environment.put("DATABASE_URL", "postgresql://u@127.0.0.1:1/db");
@@ -616,7 +665,7 @@ class ShellLoggerTest {
   }
 
   @Test
-  void a_call_runs_three_programs_at_most_and_neither_password_nor_payload_is_in_their_arguments()
+  void a_call_runs_two_programs_at_most_and_neither_password_nor_payload_is_in_their_arguments()
       throws Exception {
     environment.put("PATH", recordingPrograms().toString());
     String there = environment.get("DATABASE_URL");
@@ -633,7 +682,7 @@ class ShellLoggerTest {
       assertThat(answer.status()).as(answer.err()).isZero();
       List<String> calls = Files.readAllLines(directory.resolve("calls"));
       assertThat(calls.stream().filter(call -> call.startsWith("run ")))
-          .hasSize(url.equals(there) ? 3 : 2);
+          .hasSize(url.equals(there) ? 2 : 1);
       assertThat(calls).noneMatch(call -> call.contains("hidden") || call.contains("secret"));
       String password = password();
       assertThat(calls).noneMatch(call -> call.contains(password));
