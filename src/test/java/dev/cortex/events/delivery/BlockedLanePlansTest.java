@@ -41,15 +41,21 @@ class BlockedLanePlansTest {
     try (Connection connection = database.connection()) {
       connection.setAutoCommit(false);
       block(connection, stuck, remembered);
-      assertThat(plansOfALook(stuck, remembered)).hasSizeGreaterThan(1).allSatisfy(BlockedLanePlansTest::assertBounded);
+      assertThat(plansOfALook(stuck, remembered))
+          .hasSizeGreaterThan(1)
+          .allSatisfy(BlockedLanePlansTest::assertBounded);
 
       int claims = 0;
       while (takeAndClaim(connection, stuck, remembered)) {
         claims++;
       }
       assertThat(claims).isBetween(1, 20);
-      assertThat(plansOfALook(stuck, remembered)).hasSizeGreaterThan(1).allSatisfy(BlockedLanePlansTest::assertBounded);
-      assertThat(plansOfALook(stuck, new Lanes(1))).hasSizeGreaterThan(1).allSatisfy(BlockedLanePlansTest::assertBounded);
+      assertThat(plansOfALook(stuck, remembered))
+          .hasSizeGreaterThan(1)
+          .allSatisfy(BlockedLanePlansTest::assertBounded);
+      assertThat(plansOfALook(stuck, new Lanes(1)))
+          .hasSizeGreaterThan(1)
+          .allSatisfy(BlockedLanePlansTest::assertBounded);
     }
   }
 
