@@ -95,10 +95,11 @@ comment on column cortex.backfills.reached_at is 'When the event at the position
 comment on column cortex.backfills.paced_to is 'The moment up to which the rate is used up.';
 comment on column cortex.backfills.made is 'Deliveries made.';
 
--- One step of a back-fill: makes up to p_max_deliveries deliveries, as far as the rate allows. It looks at 10,000 events of the
--- log at a time, and remembers which of them need one: the queue of the handler has no index of events, and is read as a
--- whole for each look, not for each step. What needs one then does so later: nobody else makes deliveries of generation
--- 0 of events that are committed. Skipped are events that have a delivery of generation 0 to the handler, or had one that is finished.
+-- One step of a back-fill: makes up to p_max_deliveries deliveries, as far as the rate allows. It looks at 10,000 events
+-- of the log at a time, at 20,000 where the first want none, and remembers which of them need a delivery: the queue has
+-- no index of events, and is read as far as it is the handler's for each look, not for each step. What needs one then
+-- does so later, since nobody else makes deliveries of generation 0 of events that are committed. Skipped are events that
+-- have a delivery of generation 0 to the handler, or had one that is finished.
 --
 -- An unordered delivery has priority low, whatever its event has, and is due from now on: it runs when nothing else of
 -- its handler is due. An ordered one runs in its key by its event's number, and so before what is open of later ones.
@@ -176,7 +177,8 @@ begin
     if v_row.looked_to > v_row.position and coalesce(v_row.ahead[cardinality(v_row.ahead)], 0) <= v_row.position then
       v_row.position := least(v_row.looked_to, v_row.walk_to);
     end if;
-    if v_row.looked_to <= v_row.position and v_row.position < v_row.walk_to then
+    for v_round in 1 .. 2 loop
+      exit when v_row.looked_to > v_row.position or v_row.position >= v_row.walk_to;
       -- Whole partitions, so that the limit bounds what is looked at and not only what is found.
       with looked as materialized (
         select e.id, e.received_at, e.type, e.run_at, e.log_only, e.key, e.payload
@@ -230,10 +232,13 @@ begin
         v_row.looked_to := v_row.walk_to;
       end if;
       v_row.reached_at := coalesce(v_last_at, v_row.reached_at);
+      if v_row.ahead = '{}' then
+        v_row.position := v_row.looked_to;
+      end if;
       update cortex.backfills b
          set (looked_to, ahead, ahead_at) = (v_row.looked_to, v_row.ahead, v_row.ahead_at)
        where b.backfill_id = p_backfill_id;
-    end if;
+    end loop;
 
     -- What became of the routes or the log since the look counts.
     with picked as materialized (
