@@ -307,6 +307,8 @@ declare
   v_tids     tid[];
   v_handlers smallint[];
   v_lanes    smallint[];
+  v_of       smallint[];
+  v_keys     text[];
 begin
   select array_agg(o.tid), array_agg(o.handler_id), array_agg(o.lane)
     into v_tids, v_handlers, v_lanes
@@ -322,6 +324,12 @@ begin
   if v_tids is null then
     return;
   end if;
+
+  select array_agg(k.handler_id), array_agg(k.key)
+    into v_of, v_keys
+    from (select distinct d.handler_id, d.key
+            from cortex.deliveries d
+           where d.ctid = any (v_tids) and d.lane <> 0 and d.key is not null) k;
 
   perform cortex.wake(v_handlers);
   return query
@@ -339,6 +347,16 @@ begin
   insert into cortex.attempts as a (event, event_at, started_at, outcome, handler_id, generation, attempt, reason, error)
   select g.event, g.event_at, clock_timestamp(), p_outcome, g.handler_id, g.generation, 0, p_reason, p_error from gone g
   returning a.handler_id, a.event, a.generation;
+
+  -- Of a key of which nothing is left, nothing is to be looked at.
+  delete from cortex.blocked_keys b
+   using unnest(v_of, v_keys) k(handler_id, key)
+   where b.handler_id = k.handler_id
+     and md5(b.key) = md5(k.key)
+     and not exists (
+           select from cortex.deliveries d
+            where d.handler_id = k.handler_id and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
+              and d.lane <> 0);
 end
 $$;
 
