@@ -20,8 +20,9 @@ import javax.sql.DataSource;
  * }</pre>
  *
  * <p>Verbs need the operator's role, questions the auditor's. Every verb takes a reason and is
- * recorded with it, the login, before and after. No verb waits for a worker: what one holds at that
- * moment is left alone and reported. Each call is a transaction of its own.
+ * recorded with it, the login, before and after. No verb waits for a delivery that a worker holds:
+ * that is left alone and reported; for the lane of an ordered key they wait two seconds. Each call
+ * is a transaction of its own.
  *
  * <p>Thread-safe. Every method throws {@link OperationRefusedException} for what cannot be, with
  * nothing changed, and {@link OperationFailedException} when the database cannot answer.
