@@ -81,6 +81,7 @@ public final class EmitterHorizon {
       givenUp.retainAll(emitters);
       Set<String> open = new HashSet<>(emitters);
       open.removeAll(givenUp);
+      awaitPrepared(emitters, open);
       if (!Collections.disjoint(earlier.emitters(), open)) {
         if (now - earlier.takenAt() < PATIENCE.toNanos()) {
           return;
@@ -98,5 +99,22 @@ public final class EmitterHorizon {
     } finally {
       looking.unlock();
     }
+  }
+
+  /** An emitter that is seen no more has ended, or is prepared and has another name now. */
+  @GuardedBy("looking")
+  private void awaitPrepared(Set<String> emitters, Set<String> open) {
+    if (earlier.emitters().stream().allMatch(e -> isPrepared(e) || emitters.contains(e))) {
+      return;
+    }
+    Set<String> awaited = new HashSet<>(earlier.emitters());
+    awaited.retainAll(emitters);
+    open.stream().filter(EmitterHorizon::isPrepared).forEach(awaited::add);
+    earlier = new Look(earlier.lastId(), awaited, earlier.takenAt());
+  }
+
+  /** Of no backend: PostgreSQL's words for a prepared transaction (pg_locks.virtualtransaction). */
+  private static boolean isPrepared(String emitter) {
+    return emitter.startsWith("-1/");
   }
 }

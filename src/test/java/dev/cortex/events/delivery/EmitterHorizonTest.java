@@ -66,4 +66,16 @@ class EmitterHorizonTest {
     seen(80, "first", "second");
     assertThat(horizon.floor()).isEqualTo(81);
   }
+
+  @Test
+  void the_numbers_of_a_prepared_transaction_are_not_settled_though_it_has_another_name() {
+    seen(17);
+    seen(20, "3/45");
+    seen(30, "-1/77");
+    assertThat(horizon.floor()).isEqualTo(18);
+    seen(40, "-1/77", "4/5", "-1/78");
+    assertThat(horizon.floor()).isEqualTo(18);
+    seen(50, "4/5", "-1/78");
+    assertThat(horizon.floor()).as("nobody waits for later ones").isEqualTo(21);
+  }
 }
