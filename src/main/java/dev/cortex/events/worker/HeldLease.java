@@ -38,14 +38,19 @@ final class HeldLease {
   private final HandlerQueue queue;
   private final Lease lease;
   private final Thread thread = Thread.currentThread();
-  private final long startedNanos = System.nanoTime();
   private final ReentrantLock lock = new ReentrantLock();
   private volatile State state = State.HELD;
   private volatile long renewedNanos;
   private volatile long toldNanos;
 
+  /** When the code began whose time counts. */
+  private volatile long startedNanos = System.nanoTime();
+
   @GuardedBy("lock")
   private boolean isRunning = true;
+
+  @GuardedBy("lock")
+  private boolean hasCompleted;
 
   /** The transaction of its completions, while they run. */
   @GuardedBy("lock")
@@ -110,6 +115,9 @@ final class HeldLease {
       if (state == news || state == State.LOST || (state != State.HELD && news != State.LOST)) {
         return false;
       }
+      if (news == State.OVERRAN && !isRunning) {
+        return false; // what waits for the database is not the handler's
+      }
       toldNanos = System.nanoTime();
       state = news;
       if (isRunning && (completing.isEmpty() || news != State.RECALLED)) {
@@ -122,12 +130,25 @@ final class HeldLease {
     }
   }
 
-  /** Its completions run, in this transaction, on the same thread and within the same budget. */
-  void completes(Session session) {
+  /**
+   * Its completions run, in this transaction, on the same thread and within the same budget; again,
+   * where the database went away under them, within another one.
+   *
+   * @return false when the budget was used up before they began: nobody would end them
+   */
+  boolean completes(Session session) {
     lock.lock();
     try {
+      if (state == State.OVERRAN) {
+        return false;
+      }
+      if (hasCompleted) {
+        startedNanos = System.nanoTime();
+      }
+      hasCompleted = true;
       isRunning = true;
       completing = Optional.of(session);
+      return true;
     } finally {
       lock.unlock();
     }

@@ -197,6 +197,10 @@ final class LeasePlace implements Loop.Step {
           finished.call().hasCompletions()
               ? Optional.of(store.begin(connection))
               : Optional.empty();
+      if (begunAt.isPresent() && !held.completes(session)) {
+        connection.rollback();
+        return tooLate(held);
+      }
       HandlerCall.Result result = completed(session, finished);
       if (session.isAborted()) {
         session.spoil();
@@ -220,7 +224,6 @@ final class LeasePlace implements Loop.Step {
   }
 
   private HandlerCall.Result completed(Session session, Finished finished) {
-    finished.held().completes(session);
     try {
       return call.complete(session, finished.call());
     } finally {
@@ -228,7 +231,9 @@ final class LeasePlace implements Loop.Step {
     }
   }
 
-  /** Its transaction was cut: what it would have written is gone, whatever it says. */
+  /**
+   * Its transaction was cut, or not begun: nothing is written of what it gave, whatever it says.
+   */
   private static Verdict tooLate(HeldLease held) {
     return held.state() == HeldLease.State.OVERRAN
         ? Verdict.ofStrikes(

@@ -529,11 +529,11 @@ class LeasedHandlersTest {
                       });
                   return Outcome.done();
                 })
-            .withTimeBudget(Duration.ofMillis(300))
+            .withTimeBudget(Duration.ofSeconds(1))
             .withRetry(QUICK.withMaxAttempts(2)));
     emit();
     awaitCount(1, audit("dead") + " and reason = 'time_budget' and attempt = 2");
-    assertThat(interrupted.get()).isEqualTo(2);
+    assertThat(interrupted.get()).as("once an attempt, where it had begun").isBetween(1, 2);
     assertThat(count(effects())).isZero();
     assertThat(count(audit("done"))).isZero();
   }

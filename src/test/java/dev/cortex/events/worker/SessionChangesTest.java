@@ -223,7 +223,8 @@ class SessionChangesTest {
     }
     assertThat(reasons(bad))
         .containsExactlyInAnyOrder("done", "done", "done", "dead transaction_ended");
-    assertThat(seen).as("what the others saw").hasSize(6).containsOnly(seen.get(0));
+    // Once each, and again those that were in the bad one's batch: a look may have had the head.
+    assertThat(seen).as("what the others saw").hasSizeBetween(4, 6).containsOnly(seen.get(0));
   }
 
   /** Runs the next handler, the bad one and the next one again; returns what the first saw. */
