@@ -58,6 +58,9 @@ public final class CortexEvents implements AutoCloseable {
   /** Past this, a connection that has not answered is given up as lost. */
   private static final Duration SOCKET_TIMEOUT = Duration.ofMinutes(5);
 
+  /** For a server that takes the connection and does not answer: it is away. */
+  private static final Duration LOGIN_PATIENCE = Duration.ofSeconds(10);
+
   /** So much longer than a handler may take, the server ends what the worker has not ended. */
   private static final int SERVER_PATIENCE_FACTOR = 2;
 
@@ -163,10 +166,16 @@ public final class CortexEvents implements AutoCloseable {
   }
 
   /** A pool would wait before it says so; what is only away is left to the worker to wait for. */
-  private void checkLogin() throws SQLException {
+  private void checkLogin() throws SQLException, InterruptedException {
+    DataSource source = address.withApplicationName("cortex-worker").dataSource();
+    // With a limit the driver connects on a thread of its own, so that this one can be interrupted.
+    source.setLoginTimeout(Math.toIntExact(LOGIN_PATIENCE.toSeconds()));
     try {
-      address.withApplicationName("cortex-worker").dataSource().getConnection().close();
+      source.getConnection().close();
     } catch (SQLException e) {
+      if (Thread.interrupted()) {
+        throw new InterruptedException("interrupted while logging in");
+      }
       if (DatabaseFault.of(e).filter(DatabaseFault::costsAttempt).isPresent()) {
         throw e;
       }
