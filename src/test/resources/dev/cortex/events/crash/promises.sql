@@ -167,7 +167,11 @@ broken (promise, sample) as (
   union all
   select 'I25 an attempt ended otherwise', a.outcome::text || ' ' || coalesce(a.reason, '')
     from cortex.attempts a
+    join cortex.handlers h on h.handler_id = a.handler_id
    where a.outcome <> 'done'
+     -- What is redriven time and again has no attempts left that a blow could cost.
+     and not (a.outcome = 'dead' and a.attempt >= h.max_attempts
+              and a.reason in ('process_died', 'lease_lost', 'time_budget', 'database_gone'))
      and (a.outcome, a.reason) not in (('retry', 'handler_failed'), ('retry', 'handler_retry'), ('snooze', 'handler_snooze'),
                                        ('dead', 'handler_dead'), ('cancel', 'cancelled'),
                                        -- what a blow may cost
