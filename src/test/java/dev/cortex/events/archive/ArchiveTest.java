@@ -265,15 +265,13 @@ class ArchiveTest {
     log.run("update cortex.settings set kept_for = null");
     log.run("update cortex.event_types set kept_for = '7 days' where type = 'beat.heard'");
     handler("all");
-    String sql =
-        "insert into cortex.events (type, source, received_at) values (?, ?, now() - ?::interval)";
     try (Connection late = log.open()) {
       TestLog.run(
           late,
           "insert into cortex.events (type, source, received_at) values ('beat.heard', 'open', '2025-01-02Z')");
       log.run(
           "insert into cortex.events (type, source, received_at) values ('beat.heard', 'gone', '2025-01-02Z'), ('task.failed', 'other', '2025-01-02Z'), ('beat.heard', 'gone', '2025-01-03Z')");
-      log.run(sql, "beat.heard", "young", "1 hour");
+      log.run("select cortex.emit('beat.heard', 'young')");
       ArchiveReport report = run();
       assertThat(report.removed()).containsEntry("events", 2L);
       assertThat(report.files()).singleElement().extracting(ArchivedFile::rows).isEqualTo(2L);
