@@ -57,13 +57,13 @@ final class BackfillStep implements Loop.Step {
   }
 
   /**
-   * Takes a step of what does not rest; true when it is worth to go on soon. What took long rests
-   * for as long, so that the others have at least half of the time.
+   * Takes a step of what does not rest; true when it is worth to look again soon. What took long
+   * rests for as long, so that the others have at least half of the time.
    */
   private boolean step(String name, Part part) throws SQLException {
     long began = System.nanoTime();
     if (began - rests.getOrDefault(name, began) < 0) {
-      return false;
+      return true;
     }
     try {
       boolean hasMore = part.step();
@@ -76,7 +76,7 @@ final class BackfillStep implements Loop.Step {
       }
       telemetry.record(new EngineEvent.PartFailed(name, e));
       rests.put(name, System.nanoTime() + REST_AFTER_FAILURE.toNanos());
-      return false;
+      return true;
     }
   }
 }

@@ -55,6 +55,7 @@ final class LeasePlace implements Loop.Step {
     }
   }
 
+  private final int number;
   private final DataSource pool;
   private final Sessions sessions;
   private final LeaseStore store;
@@ -69,6 +70,7 @@ final class LeasePlace implements Loop.Step {
   private volatile Optional<Turn> turn = Optional.empty();
 
   LeasePlace(
+      int number,
       DataSource pool,
       Sessions sessions,
       LeaseStore store,
@@ -77,6 +79,7 @@ final class LeasePlace implements Loop.Step {
       Dispatcher dispatcher,
       Telemetry telemetry,
       int workerId) {
+    this.number = number;
     this.pool = pool;
     this.sessions = sessions;
     this.store = store;
@@ -102,6 +105,11 @@ final class LeasePlace implements Loop.Step {
     } finally {
       endTurn();
     }
+  }
+
+  /** Among the places for leases of this process, from 1. */
+  int number() {
+    return number;
   }
 
   /** Its thread is free again, or lost: either way it works the queue no more. */

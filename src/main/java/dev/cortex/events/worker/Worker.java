@@ -18,7 +18,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedDeque;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import javax.sql.DataSource;
@@ -36,9 +35,6 @@ import javax.sql.DataSource;
 public final class Worker implements AutoCloseable {
   private static final Duration LAST_WORDS = Duration.ofSeconds(5);
 
-  /** So many times over, slots are replaced whose threads are lost. */
-  private static final int MAX_REPLACEMENTS = 8;
-
   private final WorkerOptions options;
   private final DataSource pool;
   private final WorkerStore workers = new WorkerStore();
@@ -55,21 +51,9 @@ public final class Worker implements AutoCloseable {
   private final BatchRunner runner;
   private final LaneRunner lanes;
 
-  /** Those whose threads are lost are followed by others, with numbers of their own. */
-  private final List<Slot> slots = new CopyOnWriteArrayList<>();
-
-  private final List<SlotLoop> slotLoops = new CopyOnWriteArrayList<>();
+  private final Places<Slot> slots;
+  private final Places<LeasePlace> leasePlaces;
   private final LeaseKeeper keeper;
-  private final LeaseStore leases = new LeaseStore();
-  private final RescueClock rescues;
-  private final Sessions handlers;
-
-  /** Likewise. */
-  private final List<LeaseLoop> leaseLoops = new CopyOnWriteArrayList<>();
-
-  /** How many there have been, lost ones too. Of the watching loop, once it runs. */
-  private int leasePlaces;
-
   private final List<Loop> keeperLoops = new ArrayList<>();
   private final AtomicBoolean isClosed = new AtomicBoolean();
   private final Deque<Runnable> onClosed = new ConcurrentLinkedDeque<>();
@@ -90,8 +74,9 @@ public final class Worker implements AutoCloseable {
     this.workerId = opening.workerId();
     this.dispatcher = new Dispatcher(opening.queues(), this::slotsAreIdle);
     List<HandlerQueue> leased = opening.queues().stream().filter(HandlerQueue::isLeased).toList();
+    LeaseStore leases = new LeaseStore();
     this.keeper = new LeaseKeeper(pool, leases, telemetry, workerId, leased, this::replace);
-    this.rescues = new RescueClock(leases, dispatcher, leased, options.leases());
+    RescueClock rescues = new RescueClock(leases, dispatcher, leased, options.leases());
     this.wakeStep =
         new WakeStep(
             sessions,
@@ -106,31 +91,49 @@ public final class Worker implements AutoCloseable {
             opening.session(),
             () -> dispatcher.hasTurns() || !keeper.isIdle());
     this.wakeLoop = new Loop("wake", wakeStep, telemetry);
+    Sessions handlers = new Sessions(pool, telemetry);
+    this.runner =
+        new BatchRunner(
+            handlers, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
+    this.lanes = new LaneRunner(handlers, new LaneStore(), horizon, runner);
+    this.slots =
+        new Places<>(
+            "slot",
+            options.slots(),
+            number -> new Slot((short) number),
+            slot -> () -> takeTurn(slot),
+            telemetry);
+    this.leasePlaces =
+        new Places<>(
+            "lease",
+            leased.isEmpty() ? 0 : options.leases(),
+            number ->
+                new LeasePlace(
+                    number,
+                    pool,
+                    handlers,
+                    leases,
+                    keeper,
+                    rescues,
+                    dispatcher,
+                    telemetry,
+                    workerId),
+            place -> place,
+            telemetry);
     this.overruns =
-        new Loop("overruns", new OverrunStep(slots, this::replace, telemetry), telemetry);
+        new Loop("overruns", new OverrunStep(slots.all(), this::replace, telemetry), telemetry);
     this.backfills = new Loop("backfills", new BackfillStep(pool, house, telemetry), telemetry);
     this.housekeeping =
         new Loop(
             "housekeeping",
             new HousekeepingStep(
-                pool, workers, house, slots, caution, telemetry, workerId, backfills::wake),
+                pool, workers, house, slots.all(), caution, telemetry, workerId, backfills::wake),
             telemetry);
     this.schedules = new Loop("schedules", new ScheduleStep(pool, telemetry), telemetry);
     this.spool =
         options
             .spool()
             .map(one -> new Loop("spool", new SpoolStep(one, pool, telemetry), telemetry));
-    this.handlers = new Sessions(pool, telemetry);
-    this.runner =
-        new BatchRunner(
-            handlers, store, new HandlerCall(new Outbox()), caution, telemetry, workerId);
-    this.lanes = new LaneRunner(handlers, new LaneStore(), horizon, runner);
-    for (int number = 1; number <= options.slots(); number++) {
-      addSlot();
-    }
-    for (int number = 1; !leased.isEmpty() && number <= options.leases(); number++) {
-      addLeasePlace();
-    }
     if (!leased.isEmpty()) {
       keeperLoops.add(new Loop("lease-renewal", keeper::renew, telemetry));
       keeperLoops.add(new Loop("lease-watch", keeper::watch, telemetry));
@@ -181,8 +184,8 @@ public final class Worker implements AutoCloseable {
     telemetry.record(
         new EngineEvent.WorkerStarted(
             workerId, options.name(), handlers.stream().map(HandlerDefinition::name).toList()));
-    slotLoops.forEach(slotLoop -> slotLoop.loop().start());
-    leaseLoops.forEach(leaseLoop -> leaseLoop.loop().start());
+    slots.start();
+    leasePlaces.start();
     keeperLoops.forEach(Loop::start);
     wakeLoop.start();
     overruns.start();
@@ -221,66 +224,22 @@ public final class Worker implements AutoCloseable {
     onClosed.push(action);
   }
 
-  /** A slot and the thread that works it. */
-  private record SlotLoop(Slot slot, Loop loop) {}
-
-  private Loop addSlot() {
-    Slot slot = new Slot((short) (slots.size() + 1));
-    Loop loop = new Loop("slot-" + slot.number(), () -> takeTurn(slot), telemetry);
-    slots.add(slot);
-    slotLoops.add(new SlotLoop(slot, loop));
-    return loop;
-  }
-
-  /**
-   * Another slot in place of one whose handler does not return: its event is tried again elsewhere,
-   * and charged. Threads cannot be ended, so there is an end to this too.
-   */
+  /** The event of a handler that does not return is tried again elsewhere, and charged. */
   private void replace(Slot stuck) {
-    slotLoops.stream()
-        .filter(slotLoop -> slotLoop.slot() == stuck)
-        .findFirst()
-        .ifPresent(
-            slotLoop -> {
-              slotLoop.loop().stop();
-              slotLoops.remove(slotLoop);
-            });
     stuck.turn().ifPresent(dispatcher::done);
-    if (slots.size() < options.slots() * (1 + MAX_REPLACEMENTS) && !isClosed.get()) {
-      addSlot().start();
-    }
+    slots.replace(stuck);
   }
 
-  /** A place for leases and the thread that works it. */
-  private record LeaseLoop(int number, LeasePlace place, Loop loop) {}
-
-  private Loop addLeasePlace() {
-    LeasePlace place =
-        new LeasePlace(pool, handlers, leases, keeper, rescues, dispatcher, telemetry, workerId);
-    leasePlaces++;
-    Loop loop = new Loop("lease-" + leasePlaces, place, telemetry);
-    leaseLoops.add(new LeaseLoop(leasePlaces, place, loop));
-    return loop;
-  }
-
-  /** The same for a place whose leased handler does not return; the lease runs out. */
+  /** The same for a leased handler; its lease runs out. */
   private void replace(HeldLease stuck) {
-    leaseLoops.stream()
-        .filter(leaseLoop -> leaseLoop.loop().isOf(stuck.thread()))
-        .findFirst()
-        .ifPresent(
-            lost -> {
-              telemetry.record(
-                  new EngineEvent.SlotLost(
-                      stuck.queue().name(),
-                      stuck.queue().definition().work().mode(),
-                      lost.number()));
-              lost.loop().stop();
-              leaseLoops.remove(lost);
-              lost.place().endTurn();
-            });
-    if (leasePlaces < options.leases() * (1 + MAX_REPLACEMENTS) && !isClosed.get()) {
-      addLeasePlace().start();
+    Optional<LeasePlace> place = leasePlaces.of(stuck.thread());
+    if (place.isPresent()) {
+      LeasePlace lost = place.get();
+      telemetry.record(
+          new EngineEvent.SlotLost(
+              stuck.queue().name(), stuck.queue().definition().work().mode(), lost.number()));
+      lost.endTurn();
+      leasePlaces.replace(lost);
     }
   }
 
@@ -323,8 +282,8 @@ public final class Worker implements AutoCloseable {
     housekeeping.stop();
     overruns.stop();
     dispatcher.stop();
-    slotLoops.forEach(slotLoop -> slotLoop.loop().stop());
-    leaseLoops.forEach(leaseLoop -> leaseLoop.loop().stop());
+    slots.stop();
+    leasePlaces.stop();
     wakeLoop.stop();
     wakeStep.stop();
     finishOrGiveBack();
@@ -347,19 +306,18 @@ public final class Worker implements AutoCloseable {
 
   /** Gives back at once what is running, without waiting for the rest of the grace period. */
   public void giveBack() {
-    for (Slot slot : slots) {
+    for (Slot slot : slots.all()) {
       slot.running().ifPresent(Slot.Running::abort);
     }
-    slotLoops.forEach(slotLoop -> slotLoop.loop().interrupt());
+    slots.loops().forEach(Loop::interrupt);
     keeper.recall();
   }
 
   private void finishOrGiveBack() {
     long deadline = System.nanoTime() + options.gracePeriod().toNanos();
     boolean haveEnded = true;
-    List<Loop> working = new ArrayList<>();
-    slotLoops.forEach(slotLoop -> working.add(slotLoop.loop()));
-    leaseLoops.forEach(leaseLoop -> working.add(leaseLoop.loop()));
+    List<Loop> working = new ArrayList<>(slots.loops());
+    working.addAll(leasePlaces.loops());
     for (Loop loop : working) {
       haveEnded &= await(loop, Duration.ofNanos(deadline - System.nanoTime()));
     }
