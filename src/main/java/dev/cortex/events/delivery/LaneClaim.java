@@ -8,11 +8,8 @@ import java.util.List;
  * @param deliveries by number, maybe none
  * @param scannedTo the lane's new mark
  * @param lookedAt the new mark in its blocked keys, in PostgreSQL's words
- * @param hasBlocked whether it blocked keys: then the marks are right only when the transaction of
- *     the claim commits
  */
-public record LaneClaim(
-    List<Delivery> deliveries, long scannedTo, String lookedAt, boolean hasBlocked) {
+public record LaneClaim(List<Delivery> deliveries, long scannedTo, String lookedAt) {
   public LaneClaim {
     deliveries = List.copyOf(deliveries);
   }

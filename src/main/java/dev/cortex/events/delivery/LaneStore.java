@@ -39,7 +39,7 @@ public final class LaneStore {
       """
       select tid::text, event, event_at, run_at, priority::text, generation, attempt, event_found,
              event_id, type, source, occurred_at, correlation_id, causation_id, causation_depth, key,
-             payload, metadata, now(), scanned_to, looked_at::text, has_blocked
+             payload, metadata, now(), scanned_to, looked_at::text
         from cortex.claim_in_lane(?::smallint, ?::smallint, ?, ?, ?::text::timestamptz, ?, ?)
       """;
 
@@ -167,7 +167,6 @@ public final class LaneStore {
     Instant lockedAt = Instant.MIN;
     long scannedTo = turn.from();
     String lookedAt = turn.since();
-    boolean hasBlocked = false;
     while (rows.next()) {
       if (rows.getString(1) != null) {
         if (claimed.isEmpty()) {
@@ -177,7 +176,6 @@ public final class LaneStore {
       }
       scannedTo = rows.getLong(20);
       lookedAt = rows.getString(21);
-      hasBlocked = rows.getBoolean(22);
     }
     claimed.sort(Comparator.comparingLong(Delivery::number).thenComparing(Delivery::generation));
     long floor = claimed.isEmpty() ? turn.floor() : Math.min(turn.floor(), claimed.get(0).number());
@@ -185,8 +183,7 @@ public final class LaneStore {
     return new LaneClaim(
         claimed.stream().map(delivery -> delivery.inLane(turn.lane(), hold)).toList(),
         scannedTo,
-        lookedAt,
-        hasBlocked);
+        lookedAt);
   }
 
   /**

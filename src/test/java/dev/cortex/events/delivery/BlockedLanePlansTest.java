@@ -90,10 +90,7 @@ class BlockedLanePlansTest {
     assertThat(store.claim(connection, stuck, turn, 1).deliveries()).isEmpty();
     connection.commit();
     remembered.committed(
-        turn,
-        new LaneClaim(List.of(), 0, turn.since(), true),
-        Duration.ofNanos(1),
-        System.nanoTime());
+        turn, new LaneClaim(List.of(), 0, turn.since()), Duration.ofNanos(1), System.nanoTime());
   }
 
   private boolean takeAndClaim(Connection connection, short stuck, Lanes remembered)

@@ -21,7 +21,7 @@ class LanesTest {
   }
 
   private void commit(LaneTurn turn, long scannedTo) {
-    lanes.committed(turn, new LaneClaim(List.of(), scannedTo, Lanes.BEGINNING, false), COST, now);
+    lanes.committed(turn, new LaneClaim(List.of(), scannedTo, Lanes.BEGINNING), COST, now);
   }
 
   private void pass(Duration time) {
