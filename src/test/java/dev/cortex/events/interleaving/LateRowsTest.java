@@ -22,7 +22,6 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
-import org.postgresql.PGConnection;
 
 /** Rows that come to light below a worker's mark. */
 @ExtendWith(PostgresExtension.class)
@@ -91,7 +90,7 @@ class LateRowsTest {
     try (CortexEvents cortex = engine.connect(told::add);
         Connection doomed = engine.begin();
         Connection life = engine.session()) {
-      int dead = enter(life);
+      int dead = TestEngine.enter(life);
       assertThat(engine.claim(doomed, handler, 100)).hasSize(50);
       TestEngine.run(doomed, "insert into effects values ('dead', 'never', 1, 0)");
       engine.run(
@@ -106,7 +105,7 @@ class LateRowsTest {
                   .on(TYPE)));
       engine.emit(TYPE, 200);
       engine.awaitNumber(200, "select count(*) from cortex.attempts");
-      kill(doomed, life);
+      engine.kill(doomed, life);
 
       engine.awaitNumber(250, "select count(*) from cortex.attempts");
       engine.awaitNumber(
@@ -128,7 +127,7 @@ class LateRowsTest {
     short handler = engine.subscribe("survivor", TYPE);
     try (CortexEvents cortex = engine.connect(event -> {});
         Connection life = engine.session()) {
-      int buried = enter(life);
+      int buried = TestEngine.enter(life);
       engine.run(
           "update cortex.workers set stopped_at = clock_timestamp(), vanished = true where worker_id = ?",
           buried);
@@ -141,8 +140,8 @@ class LateRowsTest {
               HandlerDefinition.oneByOne("survivor", (event, context) -> Outcome.done()).on(TYPE)));
       int other;
       try (Connection brief = engine.session()) {
-        other = enter(brief);
-        kill(brief);
+        other = TestEngine.enter(brief);
+        engine.kill(brief);
       }
       engine.awaitNumber(
           1, "select count(*) from cortex.workers where worker_id = ? and vanished", other);
@@ -150,31 +149,11 @@ class LateRowsTest {
           .as("of a process that lives")
           .containsExactly(Integer.toString(buried));
 
-      kill(life);
+      engine.kill(life);
 
       engine.awaitNumber(0, "select count(*) from cortex.slots");
       assertThat(engine.rows("select event || ' ' || deaths from cortex.suspects"))
           .containsExactly("7 1");
-    }
-  }
-
-  /** A worker that lives as long as this session does. */
-  private static int enter(Connection session) throws SQLException {
-    int worker =
-        Integer.parseInt(
-            TestEngine.text(
-                session,
-                "insert into cortex.workers (name, version) values ('doomed', 'test') returning worker_id"));
-    TestEngine.run(session, "select pg_advisory_lock(cortex.worker_lock_class(), ?)", worker);
-    return worker;
-  }
-
-  private void kill(Connection... sessions) throws SQLException {
-    for (Connection session : sessions) {
-      engine.runAsSuperuser(
-          "select pg_terminate_backend("
-              + session.unwrap(PGConnection.class).getBackendPID()
-              + ")");
     }
   }
 }

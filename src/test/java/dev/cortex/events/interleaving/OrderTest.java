@@ -147,6 +147,43 @@ class OrderTest {
     assertThat(engine.number("select count(*) from cortex.blocked_keys")).isZero();
   }
 
+  /** Whoever waits for the log has every emitter behind it wait, too. */
+  @Test
+  void an_order_that_has_to_wait_for_an_open_emitter_keeps_no_other_emitter_waiting()
+      throws Exception {
+    short handler = engine.subscribe("ordered", TYPE);
+    engine.run(
+        "insert into cortex.event_types (type) values (?) on conflict do nothing", OTHER_TYPE);
+    AtomicInteger refused = new AtomicInteger();
+    AtomicBoolean isOver = new AtomicBoolean();
+    try (Connection open = engine.begin();
+        Connection other = engine.session()) {
+      engine.emit(open, OTHER_TYPE, 1);
+      CompletableFuture<Void> ordering =
+          CompletableFuture.runAsync(
+              () -> {
+                while (!isOver.get()) {
+                  assertThatThrownBy(
+                          () ->
+                              engine.text(
+                                  "select cortex.order_handler(?, 4::smallint, 'hold', '{}')",
+                                  handler))
+                      .hasMessageContaining("lock timeout");
+                  refused.incrementAndGet();
+                }
+              });
+      TestEngine.run(other, "set lock_timeout = '1s'");
+      while (refused.get() < 5 && !ordering.isDone()) {
+        engine.emit(other, OTHER_TYPE, 1);
+      }
+      isOver.set(true);
+      ordering.join();
+      open.rollback();
+    }
+    assertThat(engine.number("select cortex.order_handler(?, 4::smallint, 'hold', '{}')", handler))
+        .isEqualTo(4);
+  }
+
   /** While events go on coming, and a snapshot keeps every dead row. */
   @Test
   void interleaving_2_order_holds_under_a_held_snapshot() throws Exception {

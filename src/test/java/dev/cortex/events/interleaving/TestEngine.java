@@ -70,6 +70,27 @@ final class TestEngine {
     return database.superuserAddress().dataSource().getConnection();
   }
 
+  /** A worker that lives as long as this session does. */
+  static int enter(Connection session) throws SQLException {
+    int worker =
+        Integer.parseInt(
+            text(
+                session,
+                "insert into cortex.workers (name, version) values ('by-hand', 'test') returning worker_id"));
+    run(session, "select pg_advisory_lock(cortex.worker_lock_class(), ?)", worker);
+    return worker;
+  }
+
+  /** Ends sessions of others, and returns when their locks are gone. */
+  void kill(Connection... sessions) throws SQLException {
+    for (Connection session : sessions) {
+      runAsSuperuser(
+          "select pg_terminate_backend("
+              + session.unwrap(PGConnection.class).getBackendPID()
+              + ", 10000)");
+    }
+  }
+
   /** Makes the type known and subscribes a handler to it. */
   short subscribe(String handler, String type) throws SQLException {
     run("insert into cortex.event_types (type) values (?) on conflict do nothing", type);

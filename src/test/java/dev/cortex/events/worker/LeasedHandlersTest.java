@@ -514,12 +514,14 @@ class LeasedHandlersTest {
 
   @Test
   void a_completion_past_the_time_budget_is_interrupted_undone_and_charged() throws Exception {
+    AtomicInteger begun = new AtomicInteger();
     AtomicInteger interrupted = new AtomicInteger();
     work(
         leased(
                 (event, context) -> {
                   context.complete(
                       connection -> {
+                        begun.incrementAndGet();
                         effect(connection, event);
                         try {
                           mayEnd.await();
@@ -533,9 +535,29 @@ class LeasedHandlersTest {
             .withRetry(QUICK.withMaxAttempts(2)));
     emit();
     awaitCount(1, audit("dead") + " and reason = 'time_budget' and attempt = 2");
-    assertThat(interrupted.get()).as("once an attempt, where it had begun").isBetween(1, 2);
+    assertThat(interrupted.get()).as("each that had begun").isEqualTo(begun.get()).isPositive();
     assertThat(count(effects())).isZero();
     assertThat(count(audit("done"))).isZero();
+  }
+
+  @Test
+  void no_completion_begins_after_the_time_budget() throws Exception {
+    AtomicInteger begun = new AtomicInteger();
+    work(
+        leased(
+                (event, context) -> {
+                  try {
+                    mayEnd.await();
+                  } catch (InterruptedException e) {
+                    context.complete(connection -> begun.incrementAndGet());
+                  }
+                  return Outcome.done();
+                })
+            .withTimeBudget(Duration.ofMillis(300))
+            .withRetry(QUICK.withMaxAttempts(1)));
+    emit();
+    awaitCount(1, audit("dead") + " and reason = 'time_budget'");
+    assertThat(begun.get()).isZero();
   }
 
   @Test

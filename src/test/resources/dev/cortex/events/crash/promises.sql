@@ -165,7 +165,8 @@ broken (promise, sample) as (
                            case when d.n % 997 = 2 and d.by is null and d.mode <> 'batch' then 1 else 0 end)
      and not (d.n % 997 in (1, 2) and (d.failed, d.retried) = (0, 0) and d.was_hit)  -- a later attempt does not fail
   union all
-  select 'I25 an attempt ended otherwise', a.outcome::text || ' ' || coalesce(a.reason, '')
+  select 'I25 an attempt ended otherwise',
+         concat_ws(' ', a.outcome, a.reason, 'as attempt', a.attempt, 'of', h.max_attempts, h.name, a.event)
     from cortex.attempts a
     join cortex.handlers h on h.handler_id = a.handler_id
    where a.outcome <> 'done'
