@@ -107,6 +107,12 @@ final class LeasePlace implements Loop.Step {
     }
   }
 
+  /** What a handler has done outside is done: it is not to be done again for want of a record. */
+  @Override
+  public boolean isUnfinished() {
+    return unrecorded.isPresent();
+  }
+
   /** Among the places for leases of this process, from 1. */
   int number() {
     return number;

@@ -28,6 +28,11 @@ final class Loop {
   interface Step {
     /** Takes one step and returns how long to rest. */
     Duration take() throws Exception;
+
+    /** Whether the last step left what the next one has to bring to an end, even when it stops. */
+    default boolean isUnfinished() {
+      return false;
+    }
   }
 
   private final String part;
@@ -41,6 +46,7 @@ final class Loop {
   private boolean isWoken;
 
   private volatile boolean isStopping;
+  private volatile boolean isGivenUp;
 
   /** Confined to the loop's thread. */
   private int failures;
@@ -71,15 +77,21 @@ final class Loop {
     }
   }
 
-  /** Lets the step in progress be the last. */
+  /** Lets the step in progress be the last, unless it leaves something unfinished. */
   void stop() {
     isStopping = true;
     wake();
   }
 
+  /** Lets the step in progress be the last, whatever it leaves. */
+  void giveUp() {
+    isGivenUp = true;
+    stop();
+  }
+
   /** Lets the step in progress be the last, and ends what it waits for. */
   void interrupt() {
-    stop();
+    giveUp();
     thread.interrupt();
   }
 
@@ -94,9 +106,13 @@ final class Loop {
   }
 
   private void run() {
-    while (!isStopping) {
+    while (goesOn()) {
       rest(takeStep());
     }
+  }
+
+  private boolean goesOn() {
+    return !isStopping || (!isGivenUp && step.isUnfinished());
   }
 
   private Duration takeStep() {
@@ -122,7 +138,7 @@ final class Loop {
   }
 
   private Duration failed(Throwable error) {
-    if (isStopping) {
+    if (!goesOn()) {
       return Duration.ZERO;
     }
     if (DatabaseFault.of(error).filter(DatabaseFault::isAbsence).isEmpty()) {
@@ -146,7 +162,7 @@ final class Loop {
     lock.lock();
     try {
       long left = duration.toNanos();
-      while (!isWoken && !isStopping && left > 0) {
+      while (!isWoken && goesOn() && left > 0) {
         left = signal.awaitNanos(left);
       }
       isWoken = false;

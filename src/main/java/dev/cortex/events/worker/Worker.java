@@ -310,6 +310,7 @@ public final class Worker implements AutoCloseable {
       slot.running().ifPresent(Slot.Running::abort);
     }
     slots.loops().forEach(Loop::interrupt);
+    leasePlaces.loops().forEach(Loop::giveUp);
     keeper.recall();
   }
 

@@ -482,6 +482,41 @@ class LeasedHandlersTest {
   }
 
   @Test
+  void stopping_waits_until_what_has_ended_is_recorded() throws Exception {
+    AtomicInteger calls = new AtomicInteger();
+    run("create sequence clashes");
+    run("grant usage on sequence clashes to public");
+    Worker worker =
+        work(
+            leased(
+                (event, context) -> {
+                  calls.incrementAndGet();
+                  begun.countDown();
+                  mayEnd.await();
+                  return Outcome.done();
+                }));
+    emit();
+    begun.await();
+    run(
+        """
+        create function clash() returns trigger language plpgsql as $$
+        begin
+          perform nextval('public.clashes');
+          raise serialization_failure;
+        end $$;
+        create trigger clash before insert on cortex.attempts for each row execute function clash();
+        """);
+    CompletableFuture<Void> closing = CompletableFuture.runAsync(worker::close);
+    mayEnd.countDown();
+    awaitCount(1, "select is_called::int from clashes");
+    run("drop function clash cascade");
+    closing.get(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+    assertThat(calls).hasValue(1);
+    assertThat(count(audit("done"))).isOne();
+    assertThat(count(open())).isZero();
+  }
+
+  @Test
   void what_does_not_end_in_the_grace_period_is_given_back_uncharged() throws Exception {
     Worker worker = work(blocking(), options().withGracePeriod(Duration.ofMillis(1)));
     emit();
