@@ -44,7 +44,10 @@ final class WakeStep implements Loop.Step {
   /** What a sleeper looks after by itself, so that a lost signal costs no more than this. */
   private static final Duration FALLBACK_INTERVAL = Duration.ofSeconds(1);
 
-  /** A look may take this share of the time at most: 1/20 while polling, 1/50 asleep. */
+  /**
+   * A look may take this share of the time at most: 1/20 while polling, 1/50 asleep, and half of it
+   * when something is known to become due.
+   */
   private static final int POLL_COST_FACTOR = 20;
 
   private static final int FALLBACK_COST_FACTOR = 50;
@@ -263,10 +266,10 @@ final class WakeStep implements Loop.Step {
     }
     if (rest == WakeUp.Rest.POLLING) {
       pollInterval = shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
-      return longer(untilDue(pollInterval), lookCost.multipliedBy(POLL_COST_FACTOR));
+      return untilLook(pollInterval, POLL_COST_FACTOR);
     }
     pollInterval = POLL_INTERVAL;
-    sleep(longer(untilDue(FALLBACK_INTERVAL), lookCost.multipliedBy(FALLBACK_COST_FACTOR)));
+    sleep(untilLook(FALLBACK_INTERVAL, FALLBACK_COST_FACTOR));
     return Duration.ZERO;
   }
 
@@ -372,8 +375,9 @@ final class WakeStep implements Loop.Step {
     nextDue = Optional.of(nextDue.map(known -> shorter(known, until)).orElse(until));
   }
 
-  private Duration untilDue(Duration atMost) {
-    return nextDue.map(due -> shorter(due, atMost)).orElse(atMost);
+  private Duration untilLook(Duration interval, int costFactor) {
+    Duration rest = longer(interval, lookCost.multipliedBy(costFactor));
+    return nextDue.map(due -> shorter(rest, longer(due, lookCost))).orElse(rest);
   }
 
   private void giveBack() throws SQLException {
