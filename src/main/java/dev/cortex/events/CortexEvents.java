@@ -64,6 +64,12 @@ public final class CortexEvents implements AutoCloseable {
   /** So much longer than a handler may take, the server ends what the worker has not ended. */
   private static final int SERVER_PATIENCE_FACTOR = 2;
 
+  /** Statements of the engine's own have their time, however little the handlers may take. */
+  private static final Duration SHORTEST_STATEMENT_TIMEOUT = Duration.ofMinutes(1);
+
+  /** A short pause of the process ends no transaction of it. */
+  private static final Duration SHORTEST_IDLE_TIMEOUT = Duration.ofSeconds(2);
+
   private final DatabaseAddress address;
   private final PoolOptions poolOptions;
   private final Telemetry telemetry;
@@ -141,14 +147,15 @@ public final class CortexEvents implements AutoCloseable {
   public Worker work(List<HandlerDefinition> handlers, WorkerOptions options)
       throws SQLException, InterruptedException {
     checkLogin();
-    Duration limit = longestBudget(handlers).multipliedBy(SERVER_PATIENCE_FACTOR);
+    Duration patience = longestBudget(handlers).multipliedBy(SERVER_PATIENCE_FACTOR);
+    Duration statementTimeout = longer(patience, SHORTEST_STATEMENT_TIMEOUT);
     ConnectionPool pool =
         ConnectionPool.open(
             address,
             poolOptions
                 .named("cortex-worker", connections(handlers, options))
-                .withStatementTimeout(limit)
-                .withSocketTimeout(SOCKET_TIMEOUT.plus(limit)));
+                .withServerTimeouts(statementTimeout, longer(patience, SHORTEST_IDLE_TIMEOUT))
+                .withSocketTimeout(SOCKET_TIMEOUT.plus(statementTimeout)));
     ConnectionPool session = ConnectionPool.open(address, poolOptions.named("cortex-listener", 1));
     try {
       Worker worker =
@@ -191,6 +198,10 @@ public final class CortexEvents implements AutoCloseable {
 
   private static boolean isLeased(HandlerDefinition handler) {
     return handler.work() instanceof Leased;
+  }
+
+  private static Duration longer(Duration one, Duration other) {
+    return one.compareTo(other) >= 0 ? one : other;
   }
 
   private static Duration longestBudget(List<HandlerDefinition> handlers) {

@@ -49,7 +49,11 @@ public final class ConnectionPool implements AutoCloseable {
     config.setMaxLifetime(MAX_LIFETIME.toMillis());
     String atStart =
         options.role().map(ConnectionPool::takeRole).orElse("")
-            + options.statementTimeout().map(ConnectionPool::limitTime).orElse("");
+            + options.statementTimeout().map(limit -> limit("statement_timeout", limit)).orElse("")
+            + options
+                .idleTimeout()
+                .map(limit -> limit("idle_in_transaction_session_timeout", limit))
+                .orElse("");
     if (!atStart.isEmpty()) {
       config.setConnectionInitSql(atStart);
     }
@@ -79,12 +83,8 @@ public final class ConnectionPool implements AutoCloseable {
    * The server's own word on how long it waits for a client that is stuck or stopped, and how long
    * it works for one that is gone. A session with both is free again whatever becomes of us.
    */
-  private static String limitTime(Duration timeout) {
-    return """
-    select set_config('statement_timeout', '%1$d', false),
-           set_config('idle_in_transaction_session_timeout', '%1$d', false);
-    """
-        .formatted(timeout.toMillis());
+  private static String limit(String setting, Duration timeout) {
+    return "select set_config('%s', '%d', false);".formatted(setting, timeout.toMillis());
   }
 
   /** The pool as a source of connections, each given back by closing it. */

@@ -49,10 +49,11 @@ class ConnectionPoolTest {
   @Test
   void the_server_keeps_the_limits_that_a_pool_is_given(TestDatabase database) throws SQLException {
     PoolOptions options =
-        PoolOptions.of("test-pool", 1).withStatementTimeout(Duration.ofSeconds(7));
+        PoolOptions.of("test-pool", 1)
+            .withServerTimeouts(Duration.ofSeconds(70), Duration.ofSeconds(7));
     try (ConnectionPool pool = ConnectionPool.open(database.address(), options);
         Connection connection = pool.connection()) {
-      assertThat(ask(connection, "show statement_timeout")).isEqualTo("7s");
+      assertThat(ask(connection, "show statement_timeout")).isEqualTo("70s");
       assertThat(ask(connection, "show idle_in_transaction_session_timeout")).isEqualTo("7s");
     }
   }

@@ -3,6 +3,7 @@ package dev.cortex.events.worker;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
@@ -86,6 +87,34 @@ class WorkerTest {
         .isEqualTo(2);
     assertThat(effects()).isEqualTo(50);
     assertThat(count(audit("done") + " and attempt = 3")).isEqualTo(1);
+  }
+
+  @Test
+  void a_short_time_budget_leaves_the_statements_of_the_engine_their_time() throws Exception {
+    emit(1);
+    List<String> limits = Collections.synchronizedList(new ArrayList<>());
+    HandlerDefinition quick =
+        oneByOne(
+                (event, context) -> {
+                  limits.add(setting(context.connection(), "statement_timeout"));
+                  limits.add(setting(context.connection(), "idle_in_transaction_session_timeout"));
+                  return Outcome.done();
+                })
+            .withTimeBudget(Duration.ofMillis(100));
+    try (CortexEvents cortex = CortexEvents.connect(database.address("cortex_worker"));
+        Worker worker = cortex.work(List.of(quick))) {
+      assertThat(worker.workerId()).isPositive();
+      awaitCount(1, audit("done"));
+    }
+    assertThat(limits).containsExactly("1min", "2s");
+  }
+
+  private static String setting(Connection connection, String name) throws SQLException {
+    try (Statement statement = connection.createStatement();
+        ResultSet row = statement.executeQuery("show " + name)) {
+      row.next();
+      return row.getString(1);
+    }
   }
 
   @Test
