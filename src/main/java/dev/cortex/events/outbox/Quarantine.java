@@ -16,8 +16,8 @@ public final class Quarantine {
 
   /**
    * Keeps what is no event, once. Parameters: origin, reason, detail, the first mebibyte, the size
-   * in bytes, SHA-256 of all of it. Result: whether it was not kept before. Needs EXECUTE only.
-   * Locks: waits for another one that keeps the same bytes.
+   * in bytes, SHA-256 of all of it, which counts where only a part is kept. Result: whether it was
+   * not kept before. Needs EXECUTE only. Locks: waits for another one that keeps the same bytes.
    */
   private static final String KEEP = "select cortex.quarantine(?, ?, ?, ?, ?, ?)";
 
