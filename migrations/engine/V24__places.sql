@@ -18,7 +18,7 @@ comment on table cortex.handler_places is 'Of a limited handler: one row for eac
 
 alter table cortex.handlers
   add column declared_running smallint,
-  add column limit_is_ordered boolean not null default false,
+  add column limited_by_operator boolean not null default false,
   add constraint declared_running_is_positive check (declared_running > 0);
 
 update cortex.handlers set declared_running = max_running where max_running is not null;
@@ -27,7 +27,7 @@ select h.handler_id, n from cortex.handlers h cross join generate_series(1, h.ma
 
 comment on column cortex.handlers.max_running is 'Batches, or leases, that may run at once in the whole cluster; null: no limit.';
 comment on column cortex.handlers.declared_running is 'What the code of the last worker that started with it declares; null: no limit.';
-comment on column cortex.handlers.limit_is_ordered is 'An operator has set max_running, and what the code declares does not count.';
+comment on column cortex.handlers.limited_by_operator is 'An operator has set max_running, and what the code declares does not count.';
 
 -- Takes a place of a handler for the rest of the transaction; true also where it has no limit. Whoever runs a batch in
 -- a transaction asks, whatever the handler's mode was when it was last registered; leases are counted by cortex.lease.
@@ -67,7 +67,7 @@ language sql set search_path = cortex, pg_temp as $$
      and h.max_running is distinct from p_max_running
 $$;
 
--- States what the code declares: as in V16, but that it does not touch what an operator has ordered.
+-- States what the code declares: as in V16, but that it does not touch what an operator has said.
 create or replace function cortex.limit_running(p_handler smallint, p_max_running smallint) returns void
 language plpgsql security definer set search_path = cortex, pg_temp as $$
 begin
@@ -77,7 +77,7 @@ begin
      set declared_running = p_max_running
    where h.handler_id = p_handler
      and h.declared_running is distinct from p_max_running;
-  if exists (select from cortex.handlers h where h.handler_id = p_handler and not h.limit_is_ordered) then
+  if exists (select from cortex.handlers h where h.handler_id = p_handler and not h.limited_by_operator) then
     perform cortex.apply_limit(p_handler, p_max_running);
   end if;
 end
@@ -98,13 +98,13 @@ begin
   end if;
   v_id := cortex.handler_named(handler);
   select h.* into v_before from cortex.handlers h where h.handler_id = v_id for no key update;
-  update cortex.handlers h set limit_is_ordered = true where h.handler_id = v_id and not h.limit_is_ordered;
+  update cortex.handlers h set limited_by_operator = true where h.handler_id = v_id and not h.limited_by_operator;
   perform cortex.apply_limit(v_id, max_running::smallint);
   perform cortex.wake(array[v_id]);
   perform cortex.record_action(
     'limit_handler', jsonb_build_object('handler', handler), reason,
-    jsonb_build_object('max_running', v_before.max_running, 'ordered', v_before.limit_is_ordered),
-    jsonb_build_object('max_running', max_running, 'ordered', true));
+    jsonb_build_object('max_running', v_before.max_running, 'by_operator', v_before.limited_by_operator),
+    jsonb_build_object('max_running', max_running, 'by_operator', true));
 end
 $$;
 
@@ -118,13 +118,13 @@ begin
   perform cortex.check_action(reason);
   v_id := cortex.handler_named(handler);
   select h.* into v_before from cortex.handlers h where h.handler_id = v_id for no key update;
-  update cortex.handlers h set limit_is_ordered = false where h.handler_id = v_id and h.limit_is_ordered;
+  update cortex.handlers h set limited_by_operator = false where h.handler_id = v_id and h.limited_by_operator;
   perform cortex.apply_limit(v_id, v_before.declared_running);
   perform cortex.wake(array[v_id]);
   perform cortex.record_action(
     'forget_limit', jsonb_build_object('handler', handler), reason,
-    jsonb_build_object('max_running', v_before.max_running, 'ordered', v_before.limit_is_ordered),
-    jsonb_build_object('max_running', v_before.declared_running, 'ordered', false));
+    jsonb_build_object('max_running', v_before.max_running, 'by_operator', v_before.limited_by_operator),
+    jsonb_build_object('max_running', v_before.declared_running, 'by_operator', false));
 end
 $$;
 

@@ -33,5 +33,16 @@ $$;
 
 comment on function cortex.implement is 'Chooses between the Java code and the program of a handler.';
 
+create or replace view cortex.handler_status as
+select h.name as handler, h.mode, h.lanes, h.max_attempts, h.max_running, h.time_budget, h.paused_at, h.registered_at,
+       array(select s.pattern from cortex.subscriptions s where s.handler_id = h.handler_id order by s.pattern) as patterns,
+       h.retiring, h.retired_at,
+       array(select f.name from cortex.former_handler_names f where f.handler_id = h.handler_id order by f.renamed_at) as former_names,
+       h.when_dead, h.implementation, h.declared_running, h.limited_by_operator
+  from cortex.handlers h;
+
+comment on column cortex.handler_status.max_running is 'Batches, or leases, that may run at once in the whole cluster; null: no limit.';
+comment on column cortex.handler_status.declared_running is 'What its code declares; max_running says otherwise where limited_by_operator is set.';
+
 revoke all on function cortex.implement from public;
 grant execute on function cortex.implement to ${operator};

@@ -15,10 +15,12 @@ final class HandlersCommand implements Callable<Integer> {
   private static final Report<HandlerStatus> REPORT =
       Report.<HandlerStatus>of("handler", HandlerStatus::name)
           .with("mode", HandlerStatus::mode)
+          .with("implementation", HandlerStatus::implementation)
           .with("lanes", HandlerStatus::lanes)
           .with("max_attempts", HandlerStatus::maxAttempts)
           .with("time_budget_seconds", handler -> handler.timeBudget().toSeconds())
           .with("max_running", HandlerStatus::maxRunning)
+          .with("limited_by_operator", HandlerStatus::isLimitedByOperator)
           .with("paused_at", HandlerStatus::pausedAt)
           .with("retiring", HandlerStatus::retiring)
           .with("retired_at", HandlerStatus::retiredAt)

@@ -72,7 +72,7 @@ final class OperatorQuestions {
             handle ->
                 handle
                     .createQuery(
-                        "select h.name from cortex.handlers h where h.implementation = 'program'")
+                        "select h.handler from cortex.handler_status h where h.implementation = 'program'")
                     .mapTo(String.class)
                     .list()));
   }
@@ -84,7 +84,8 @@ final class OperatorQuestions {
             handle
                 .createQuery(
                     """
-                    select h.handler, h.mode, h.lanes, h.max_attempts, h.max_running, h.paused_at,
+                    select h.handler, h.mode, h.lanes, h.when_dead, h.implementation, h.max_attempts,
+                           h.max_running, h.declared_running, h.limited_by_operator, h.paused_at,
                            h.registered_at, h.patterns, h.retiring, h.retired_at, h.former_names,
                            extract(epoch from h.time_budget) as time_budget
                       from cortex.handler_status h
@@ -100,9 +101,13 @@ final class OperatorQuestions {
         row.getString("handler"),
         row.getString("mode"),
         row.getInt("lanes"),
+        row.getString("when_dead"),
+        row.getString("implementation"),
         row.getInt("max_attempts"),
         OperationsDatabase.seconds(row.getDouble("time_budget")),
         columns.number("max_running"),
+        columns.number("declared_running"),
+        row.getBoolean("limited_by_operator"),
         columns.moment("paused_at"),
         columns.certainMoment("registered_at"),
         columns.texts("patterns"),

@@ -144,17 +144,17 @@ class OperatorCommandsTest {
   void an_operators_limit_goes_before_what_workers_declare_until_it_is_taken_back()
       throws Exception {
     declareLimit(5);
-    assertThat(limit()).isEqualTo("5");
+    assertThat(limit()).isEqualTo("5 declared");
     assertThat(did("limit", handler, "2")).isEqualTo("limited to 2");
     assertReasonIsKept("limit_handler");
     declareLimit(7);
-    assertThat(limit()).isEqualTo("2");
+    assertThat(limit()).isEqualTo("2 by an operator");
     assertThat(did("limit", handler, "none")).isEqualTo("not limited");
     declareLimit(8);
-    assertThat(limit()).isEqualTo("null");
+    assertThat(limit()).isEqualTo("null by an operator");
     assertThat(did("limit", handler, "declared")).isEqualTo("what its code declares counts");
     assertReasonIsKept("forget_limit");
-    assertThat(limit()).isEqualTo("8");
+    assertThat(limit()).isEqualTo("8 declared");
   }
 
   /** As a worker does that starts with the handler. */
@@ -168,7 +168,8 @@ class OperatorCommandsTest {
   private String limit() throws Exception {
     for (JsonNode listed : JSON.readTree(cortex.run("handlers", "--json").out())) {
       if (listed.at("/handler").textValue().equals(handler)) {
-        return listed.at("/max_running").asText();
+        return listed.at("/max_running").asText()
+            + (listed.at("/limited_by_operator").booleanValue() ? " by an operator" : " declared");
       }
     }
     return "not listed";
