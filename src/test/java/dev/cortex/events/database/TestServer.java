@@ -17,9 +17,9 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.testcontainers.postgresql.PostgreSQLContainer;
 
 /**
- * The server that the tests of one JVM share: the one that CORTEX_TEST_DATABASE_URL names, else one
- * in Docker, else an embedded one. Holds a database that was migrated once, which every test class
- * gets a copy of.
+ * The server that the test classes of one JVM share: the one that CORTEX_TEST_DATABASE_URL names,
+ * else one in Docker, else an embedded one. Holds a database that was migrated once, which every
+ * test class gets a copy of.
  */
 final class TestServer implements AutoCloseable {
   /** Makes the roles and owns the databases; a login like an installation's, not a superuser. */
@@ -69,7 +69,8 @@ final class TestServer implements AutoCloseable {
         identity.user().isPresent()
             ? Path.of(System.getProperty("java.io.tmpdir"))
             : Path.of(System.getProperty("project.basedir", "."), "target");
-    return over(EmbeddedPostgres.open(parent.resolve("test-postgres-" + programs.major())));
+    String name = "test-postgres-" + programs.major() + "-" + System.getProperty("test.fork", "1");
+    return over(EmbeddedPostgres.open(parent.resolve(name)));
   }
 
   private static TestServer over(EmbeddedPostgres server) {
