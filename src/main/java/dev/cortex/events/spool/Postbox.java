@@ -35,6 +35,9 @@ import javax.sql.DataSource;
 public final class Postbox {
   private static final Duration LEFT_ALONE = Duration.ofSeconds(5);
 
+  /** Whoever lost against a rival transaction wins the next time, or the one after. */
+  private static final int MAX_TRIES = 5;
+
   private final Optional<DataSource> database;
   private final Optional<Spool> spool;
   private final Optional<LeaseCause> cause;
@@ -78,7 +81,8 @@ public final class Postbox {
    *
    * @throws dev.cortex.events.event.InvalidEventException when it breaks a rule; what only the
    *     database can tell is told while that is there, and else leads to the quarantine
-   * @throws EmitFailedException when the database is there and could not record it
+   * @throws EmitFailedException when the database is there and could not record it; what a rival
+   *     transaction was in the way of is tried five times
    * @throws SpoolFailedException when the database is away and the spool could not keep it
    */
   public Posted post(EventDraft draft) {
@@ -98,18 +102,19 @@ public final class Postbox {
     if (isLeftAlone()) {
       return spool(named, spool.orElseThrow(), Optional.empty());
     }
-    try {
-      return emit(named);
-    } catch (SQLException e) {
-      if (spool.isEmpty() || !isAbsence(e)) {
-        throw EmitFailedException.because(e);
+    for (int tries = 1; ; tries++) {
+      try {
+        return emit(named);
+      } catch (SQLException | EmitFailedException e) {
+        Optional<DatabaseFault> fault = DatabaseFault.of(e);
+        if (spool.isPresent() && fault.filter(DatabaseFault::isAbsence).isPresent()) {
+          return spoolFor(named, spool.get(), e);
+        } else if (tries == MAX_TRIES || !fault.equals(Optional.of(DatabaseFault.CONTENTION))) {
+          throw e instanceof EmitFailedException told
+              ? told
+              : EmitFailedException.because((SQLException) e);
+        }
       }
-      return spoolFor(named, spool.get(), e);
-    } catch (EmitFailedException e) {
-      if (spool.isEmpty() || !isAbsence(e)) {
-        throw e;
-      }
-      return spoolFor(named, spool.get(), e);
     }
   }
 
@@ -162,10 +167,6 @@ public final class Postbox {
     } catch (SQLException e) {
       // The server has rolled back, or has committed: then the events are there.
     }
-  }
-
-  private static boolean isAbsence(Exception e) {
-    return DatabaseFault.of(e).filter(DatabaseFault::isAbsence).isPresent();
   }
 
   private List<Posted> spoolFor(List<EventDraft> drafts, Spool spool, Exception absence) {

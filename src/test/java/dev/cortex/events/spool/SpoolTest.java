@@ -129,6 +129,36 @@ class SpoolTest {
   }
 
   @Test
+  void what_a_rival_transaction_was_in_the_way_of_is_tried_again() throws SQLException {
+    execute(
+        "create sequence clashes",
+        "grant usage on sequence clashes to public",
+        """
+        create function clash() returns trigger language plpgsql as $$
+        begin
+          if nextval('public.clashes') % 5 <> 0 then
+            raise deadlock_detected;
+          end if;
+          return new;
+        end $$
+        """,
+        "create trigger clash before insert on cortex.events for each row execute function clash()");
+    try {
+      Posted posted = Postbox.of(emitter, spool).post(task(1));
+      assertThat(posted.isSpooled()).isFalse();
+      assertThat(strings("select event_id from cortex.events")).containsExactly(posted.eventId());
+      assertThat(strings("select last_value from clashes")).containsExactly("5");
+      execute(
+          "create or replace function clash() returns trigger language plpgsql as 'begin raise deadlock_detected; end'");
+      assertThatThrownBy(() -> Postbox.of(emitter, spool).post(task(2)))
+          .isInstanceOf(EmitFailedException.class);
+    } finally {
+      execute("drop function clash cascade", "drop sequence clashes");
+    }
+    assertThat(directory).doesNotExist();
+  }
+
+  @Test
   void what_the_database_refuses_is_an_error_at_once() {
     Postbox postbox = Postbox.of(emitter, spool);
     assertThatThrownBy(() -> postbox.post(EventDraft.of("task.faild", "w")))
