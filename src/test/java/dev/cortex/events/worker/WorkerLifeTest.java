@@ -59,6 +59,25 @@ class WorkerLifeTest {
   }
 
   @Test
+  void each_start_is_a_worker_of_its_own_also_under_the_same_name() throws Exception {
+    WorkerOptions options = WorkerOptions.defaults().withName("twin");
+    try (CortexEvents cortex = CortexEvents.connect(database.address());
+        Worker one = cortex.work(List.of(handler("twins")), options);
+        Worker two = cortex.work(List.of(handler("twins")), options)) {
+      one.close();
+      try (Worker next = cortex.work(List.of(handler("twins")), options)) {
+        assertThat(List.of(one.workerId(), two.workerId(), next.workerId()))
+            .doesNotHaveDuplicates();
+        assertThat(number("select count(*) from cortex.workers where name = 'twin'")).isEqualTo(3);
+        assertThat(
+                number(
+                    "select count(*) from cortex.workers where name = 'twin' and stopped_at is null"))
+            .isEqualTo(2);
+      }
+    }
+  }
+
+  @Test
   void a_drain_leaves_nothing_that_its_own_schedules_have_emitted() throws Exception {
     run(
         "insert into cortex.schedules (name, cron, type) values ('drained', '* * * * *', '"
