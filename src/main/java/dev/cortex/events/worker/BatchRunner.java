@@ -109,7 +109,7 @@ final class BatchRunner {
     AtomicBoolean isCommitted = new AtomicBoolean();
     try {
       if (alone.isEmpty()) {
-        caution.beside(() -> isCommitted.set(runBatch(session, queue, slot, claimed)));
+        caution.beside(slot, () -> isCommitted.set(runBatch(session, queue, slot, claimed)));
       } else {
         queue.marks().givenBack(claimed);
         session.connection().rollback();
@@ -125,6 +125,9 @@ final class BatchRunner {
       return isCommitted.get();
     } catch (SQLException | RuntimeException | InterruptedException e) {
       queue.marks().givenBack(claimed);
+      if (session.isAborted()) {
+        throw new InterruptedException("it has overrun, or was given back: its connection was cut");
+      }
       throw e;
     } finally {
       slot.end();
@@ -152,6 +155,7 @@ final class BatchRunner {
     }
     session.connection().rollback();
     if (session.isSpoiled()) {
+      session.close();
       try (Session another = session.another()) {
         runEachAlone(another, queue, slot, claimed);
       }

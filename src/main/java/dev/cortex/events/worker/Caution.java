@@ -5,9 +5,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.locks.Lock;
-import java.util.concurrent.locks.ReadWriteLock;
-import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.concurrent.Semaphore;
 import javax.sql.DataSource;
 
 /**
@@ -19,12 +17,18 @@ import javax.sql.DataSource;
  * <p>Thread-safe.
  */
 final class Caution {
+  /** More than there are slots. */
+  private static final int WHOLE_PROCESS = 1 << 20;
+
   private final DataSource pool;
   private final WorkerStore store;
   private final int workerId;
 
-  /** Batches share it; a suspect has it for itself. Fair, so that its turn comes. */
-  private final ReadWriteLock process = new ReentrantReadWriteLock(true);
+  /**
+   * A permit for each batch beside others, all of them for a suspect. Fair, so that its turn comes;
+   * and no thread owns it, since a thread may be lost in what it runs.
+   */
+  private final Semaphore process = new Semaphore(WHOLE_PROCESS, true);
 
   private volatile boolean isOn;
 
@@ -66,9 +70,9 @@ final class Caution {
   }
 
   /** Runs a batch beside those of other slots. */
-  void beside(Work work) throws SQLException, InterruptedException {
+  void beside(Slot slot, Work work) throws SQLException, InterruptedException {
     if (isOn) {
-      run(process.readLock(), work);
+      run(slot, 1, work);
     } else {
       work.run();
     }
@@ -77,7 +81,8 @@ final class Caution {
   /** Runs a suspect, begun by the slot and shown, with nothing beside it. */
   void alone(Slot slot, Runnable begin, Work work) throws SQLException, InterruptedException {
     run(
-        process.writeLock(),
+        slot,
+        WHOLE_PROCESS,
         () -> {
           begin.run();
           try (Connection connection = pool.getConnection()) {
@@ -88,12 +93,13 @@ final class Caution {
         });
   }
 
-  private static void run(Lock turn, Work work) throws SQLException, InterruptedException {
-    turn.lockInterruptibly();
+  private void run(Slot slot, int permits, Work work) throws SQLException, InterruptedException {
+    process.acquire(permits);
+    Hold hold = slot.hold(() -> process.release(permits));
     try {
       work.run();
     } finally {
-      turn.unlock();
+      hold.close();
     }
   }
 

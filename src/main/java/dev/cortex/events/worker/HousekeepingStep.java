@@ -23,6 +23,9 @@ final class HousekeepingStep implements Loop.Step {
   private static final Duration ROUND_INTERVAL = Duration.ofMillis(500);
   private static final Duration PARTITION_INTERVAL = Duration.ofHours(6);
 
+  /** Partitions are made ahead, so whoever is in the way may stay there for a while. */
+  private static final Duration PARTITION_RETRY_INTERVAL = Duration.ofMinutes(1);
+
   private final DataSource pool;
   private final WorkerStore store;
   private final HouseStore house;
@@ -64,6 +67,7 @@ final class HousekeepingStep implements Loop.Step {
           nextRound = now + (hasMore ? INTERVAL : ROUND_INTERVAL).toNanos();
         }
         if (now - nextPartitions >= 0) {
+          nextPartitions = now + PARTITION_RETRY_INTERVAL.toNanos();
           createPartitions(connection);
           nextPartitions = now + PARTITION_INTERVAL.toNanos();
         }

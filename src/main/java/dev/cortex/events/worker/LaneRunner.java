@@ -57,10 +57,11 @@ final class LaneRunner {
         return;
       }
       lanes.taken(turn.get());
+      Hold hold = slot.hold(() -> lanes.left(turn.get()));
       try {
         work(session, queue, lanes, turn.get(), slot, onClaim);
       } finally {
-        lanes.left(turn.get());
+        hold.close();
       }
     }
   }

@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import javax.sql.DataSource;
 
@@ -47,7 +48,8 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
                   "start", Optional.ofNullable(e.getSQLState()).orElse("none")));
           isTold = true;
         }
-        TimeUnit.MILLISECONDS.sleep(pause.toMillis());
+        TimeUnit.MILLISECONDS.sleep(
+            Math.round(pause.toMillis() * (0.5 + ThreadLocalRandom.current().nextDouble() / 2)));
         // What is tried for may hold up others for a moment each time.
         pause = pause.compareTo(LONGEST_PAUSE) < 0 ? pause.multipliedBy(2) : pause;
       }
@@ -98,8 +100,18 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
       }
       return new Opening(session, workerId, queues, chores.isCautious());
     } catch (SQLException | RuntimeException e) {
-      session.close();
+      discard(session);
       throw e;
+    }
+  }
+
+  /** Not given back to the pool: it may hold the lock of a worker that has come no further. */
+  private static void discard(Connection session) {
+    try {
+      session.abort(Runnable::run);
+      session.close();
+    } catch (SQLException e) {
+      // It is gone already.
     }
   }
 

@@ -4,8 +4,10 @@ import com.google.errorprone.annotations.concurrent.GuardedBy;
 import dev.cortex.events.delivery.Delivery;
 import java.sql.SQLException;
 import java.time.Instant;
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
 import org.postgresql.PGConnection;
@@ -60,7 +62,7 @@ final class Slot {
   private final short number;
   private final ReentrantLock showing = new ReentrantLock();
   private volatile Optional<Running> running = Optional.empty();
-  private volatile Optional<Dispatcher.Turn> turn = Optional.empty();
+  private final Collection<Hold> holds = new ConcurrentLinkedDeque<>();
   private volatile boolean isGivenUp;
 
   @GuardedBy("showing")
@@ -86,22 +88,26 @@ final class Slot {
     running = Optional.empty();
   }
 
-  /** The queue that it works, or has worked last. */
-  void taken(Dispatcher.Turn turn) {
-    this.turn = Optional.of(turn);
-  }
-
-  Optional<Dispatcher.Turn> turn() {
-    return turn;
+  /** Notes what its thread has taken and closes when it is done with it. */
+  Hold hold(Runnable giveBack) {
+    Hold hold = new Hold(giveBack);
+    holds.removeIf(before -> !before.isHeld());
+    holds.add(hold);
+    if (isGivenUp) {
+      hold.close();
+    }
+    return hold;
   }
 
   /**
-   * Its thread is lost: whatever that still does is shown no more, and its connection is not its.
+   * Its thread is lost: whatever that still does is shown no more, its connection is not its, and
+   * what it holds is given back.
    */
   void giveUp() {
     isGivenUp = true;
     running.ifPresent(lost -> lost.session().giveUp());
     end();
+    holds.forEach(Hold::close);
   }
 
   Optional<Running> running() {

@@ -249,6 +249,7 @@ final class SoloRunner {
         settleAgain(session, queue, seen, settlement);
         return;
       }
+      session.close();
       try (Session another = session.another()) {
         settleAgain(another, queue, seen, settlement);
       }

@@ -121,7 +121,7 @@ public final class Worker implements AutoCloseable {
             place -> place,
             telemetry);
     this.overruns =
-        new Loop("overruns", new OverrunStep(slots.all(), this::replace, telemetry), telemetry);
+        new Loop("overruns", new OverrunStep(slots.all(), slots::replace, telemetry), telemetry);
     this.backfills = new Loop("backfills", new BackfillStep(pool, house, telemetry), telemetry);
     this.housekeeping =
         new Loop(
@@ -224,13 +224,7 @@ public final class Worker implements AutoCloseable {
     onClosed.push(action);
   }
 
-  /** The event of a handler that does not return is tried again elsewhere, and charged. */
-  private void replace(Slot stuck) {
-    stuck.turn().ifPresent(dispatcher::done);
-    slots.replace(stuck);
-  }
-
-  /** The same for a leased handler; its lease runs out. */
+  /** A leased handler does not return; its lease runs out. */
   private void replace(HeldLease stuck) {
     Optional<LeasePlace> place = leasePlaces.of(stuck.thread());
     if (place.isPresent()) {
@@ -246,7 +240,7 @@ public final class Worker implements AutoCloseable {
   private Duration takeTurn(Slot slot) throws InterruptedException, SQLException {
     Optional<Dispatcher.Turn> turn = dispatcher.take();
     if (turn.isPresent()) {
-      slot.taken(turn.get());
+      Hold hold = slot.hold(() -> dispatcher.done(turn.get()));
       try {
         HandlerQueue queue = turn.get().queue();
         Consumer<Dispatcher.Found> onClaim = found -> dispatcher.claimed(turn.get(), found);
@@ -256,7 +250,7 @@ public final class Worker implements AutoCloseable {
           runner.run(queue, slot, onClaim);
         }
       } finally {
-        dispatcher.done(turn.get());
+        hold.close();
       }
     }
     return Duration.ZERO;
