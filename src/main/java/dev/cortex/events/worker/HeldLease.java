@@ -43,14 +43,16 @@ final class HeldLease {
   private volatile long renewedNanos;
   private volatile long toldNanos;
 
-  /** When the code began whose time counts. */
-  private volatile long startedNanos = System.nanoTime();
+  /** When the code began whose time counts, had it run without a pause. */
+  @GuardedBy("lock")
+  private long startedNanos = System.nanoTime();
+
+  /** What the handler has used up of its budget, which its completions do not get again. */
+  @GuardedBy("lock")
+  private long usedNanos;
 
   @GuardedBy("lock")
   private boolean isRunning = true;
-
-  @GuardedBy("lock")
-  private boolean hasCompleted;
 
   /** The transaction of its completions, while they run. */
   @GuardedBy("lock")
@@ -97,10 +99,6 @@ final class HeldLease {
     return isWanted && now - renewedNanos >= lease.holder().length().toNanos() / RENEWALS;
   }
 
-  boolean overruns(long now) {
-    return now - startedNanos >= queue.definition().timeBudget().toNanos();
-  }
-
   void renewed(long sentNanos) {
     renewedNanos = sentNanos;
   }
@@ -115,9 +113,6 @@ final class HeldLease {
       if (state == news || state == State.LOST || (state != State.HELD && news != State.LOST)) {
         return false;
       }
-      if (news == State.OVERRAN && !isRunning) {
-        return false; // what waits for the database is not the handler's
-      }
       toldNanos = System.nanoTime();
       state = news;
       if (isRunning && (completing.isEmpty() || news != State.RECALLED)) {
@@ -125,6 +120,18 @@ final class HeldLease {
         thread.interrupt();
       }
       return true;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** Tells it that its time is over, if it is. To wait for the database is not the handler's. */
+  boolean tellOverrun(long now) {
+    lock.lock();
+    try {
+      return isRunning
+          && now - startedNanos >= queue.definition().timeBudget().toNanos()
+          && tell(State.OVERRAN);
     } finally {
       lock.unlock();
     }
@@ -142,10 +149,7 @@ final class HeldLease {
       if (state == State.OVERRAN) {
         return false;
       }
-      if (hasCompleted) {
-        startedNanos = System.nanoTime();
-      }
-      hasCompleted = true;
+      startedNanos = System.nanoTime() - usedNanos;
       isRunning = true;
       completing = Optional.of(session);
       return true;
@@ -161,6 +165,7 @@ final class HeldLease {
   void ended() {
     lock.lock();
     try {
+      usedNanos = completing.isEmpty() ? System.nanoTime() - startedNanos : 0;
       isRunning = false;
       completing = Optional.empty();
     } finally {

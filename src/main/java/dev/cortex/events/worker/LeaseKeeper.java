@@ -117,7 +117,7 @@ final class LeaseKeeper {
         whenStuck.accept(lease);
       } else if (lease.hasLapsed(now)) {
         lost(lease, "lapsed");
-      } else if (lease.overruns(now) && lease.tell(HeldLease.State.OVERRAN)) {
+      } else if (lease.tellOverrun(now)) {
         telemetry.record(new EngineEvent.BatchOverran(lease.queue().name(), 1));
       }
     }

@@ -214,6 +214,55 @@ class LeasedHandlersTest {
     assertThat(count(audit("%"))).isOne();
   }
 
+  /** As in a failover that lasts for longer than the budget. */
+  @Test
+  void waiting_for_the_database_uses_up_nothing_of_the_time_budget() throws Exception {
+    Duration budget = Duration.ofSeconds(2);
+    AtomicInteger calls = new AtomicInteger();
+    work(
+        leased(
+                (event, context) -> {
+                  calls.incrementAndGet();
+                  context.complete(connection -> effect(connection, event));
+                  // Long enough for whoever watches the budget to look.
+                  context.complete(connection -> execute(connection, "select pg_sleep(0.3)"));
+                  begun.countDown();
+                  mayEnd.await();
+                  return Outcome.done();
+                })
+            .withLease(Duration.ofMinutes(1))
+            .withTimeBudget(budget));
+    emit();
+    begun.await();
+    long start = System.nanoTime();
+    try (Connection superuser = database.superuserAddress().dataSource().getConnection()) {
+      limitConnections(superuser, 0);
+      try {
+        execute(
+            superuser,
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+                + " where datname = current_database() and pid <> pg_backend_pid()");
+        mayEnd.countDown();
+        await().atMost(PATIENCE).until(() -> System.nanoTime() - start > budget.toNanos());
+      } finally {
+        limitConnections(superuser, -1);
+      }
+    }
+    awaitCount(1, audit("done") + " and attempt = 1");
+    assertThat(count(audit("%"))).isOne();
+    assertThat(count(effects())).isOne();
+    assertThat(calls.get()).isOne();
+  }
+
+  /** Of whoever is no superuser. */
+  private static void limitConnections(Connection superuser, int limit) throws SQLException {
+    execute(
+        superuser,
+        "do $$ begin execute format('alter database %I connection limit "
+            + limit
+            + "', current_database()); end $$");
+  }
+
   @Test
   void a_completion_that_ends_its_transaction_is_refused_and_charged() throws Exception {
     work(
