@@ -171,8 +171,78 @@ $$;
 revoke all on function cortex.park from public;
 grant execute on function cortex.park to ${worker};
 
--- As in V18, but past what is parked. A scan passes at most some 2,000 deliveries of blocked keys.
-create or replace function cortex.claim_in_lane(
+drop function cortex.take_in_order(smallint, smallint, cortex.lane_row[], integer, bigint, timestamptz);
+drop function cortex.claim_in_lane(smallint, smallint, bigint, bigint, timestamptz, boolean, integer);
+
+-- As in V18, and tells where it came to: cut_at is the first that was one too many, null when there was none. Of those
+-- that were not too many some may be locked, so that the number of the taken ones does not say it.
+create function cortex.take_in_order(
+  p_handler smallint, p_lane smallint, p_seen cortex.lane_row[], p_limit integer, p_floor bigint, p_now timestamptz,
+  out taken cortex.lane_row[], out cut_at bigint
+)
+language plpgsql set search_path = cortex, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off
+as $$
+begin
+  with seen as materialized (
+    select s.*,
+           s.run_at > p_now as is_early,
+           held.event as held_event,
+           held.event is not null as is_held
+      from unnest(p_seen) s
+      left join lateral (
+             select d.event
+               from cortex.deliveries d
+              where (select count(*) from cortex.held_types) > 0
+                and d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(s.key) and d.key = s.key
+                and d.lane = -1 and d.event < s.event
+              order by d.event
+              limit 1) held on true),
+  judged as materialized (
+    select s.*, bool_or(s.is_early or s.is_held) over (partition by s.key order by s.event, s.generation) as waits
+      from seen s),
+  ranked as materialized (
+    select j.*, not j.waits and count(*) filter (where not j.waits) over (order by j.event, j.generation) > p_limit as is_too_many
+      from judged j),
+  -- Locked row by row, not in a join of two sets, which would have to be one of every pair. The statement that found
+  -- them is past: a pause of their type may have moved them away meanwhile.
+  decided as materialized (
+    select c.tid, c.event, c.event_at, c.run_at, c.generation, c.attempt, c.key, l.tid is null as is_locked,
+           bool_or(l.tid is null) over (partition by c.key order by c.event, c.generation) as waits
+      from (select r.* from ranked r where not r.waits and not r.is_too_many) c
+      left join lateral (
+             select d.ctid as tid
+               from cortex.deliveries d
+              where d.ctid = c.tid
+                and (d.handler_id, d.lane, d.event, d.generation) = (p_handler, p_lane, c.event, c.generation)
+                for update skip locked) l on true),
+  blocking as (
+    insert into cortex.blocked_keys as b (handler_id, lane, key, event, blocked_until)
+    select distinct on (o.key) p_handler, p_lane, o.key, least(o.event, p_floor), o.blocked_until
+      from (select s.key, least(s.event, s.held_event) as event, case when s.is_held then 'infinity' else s.run_at end as blocked_until
+              from (select r.*, bool_or(r.is_too_many) over (partition by r.key) as is_cut from ranked r) s
+             where (s.is_early or s.is_held)
+               and not s.is_cut
+             union all
+            select d.key, d.event, p_now + interval '1 second' from decided d where d.is_locked) o
+     order by o.key, o.event
+        on conflict (handler_id, md5(key)) do update
+       set (event, blocked_until) = (excluded.event, excluded.blocked_until))
+  select coalesce((select array_agg(row(d.tid, d.event, d.event_at, d.run_at, d.generation, d.attempt, d.key)::cortex.lane_row
+                                    order by d.event, d.generation)
+                     from decided d where not d.waits), '{}'),
+         (select min(r.event) from ranked r where r.is_too_many)
+    into taken, cut_at;
+end
+$$;
+
+revoke all on function cortex.take_in_order from public;
+grant execute on function cortex.take_in_order to ${worker};
+
+-- As in V18, but past what is parked, and a scan passes at most some 2,000 deliveries of blocked keys. A key that has
+-- caught up is let go after the scan, which would take again what is taken.
+create function cortex.claim_in_lane(
   p_handler    smallint,
   p_lane       smallint,
   p_from       bigint,
@@ -200,8 +270,7 @@ create or replace function cortex.claim_in_lane(
   payload         text,
   metadata        text,
   scanned_to      bigint,
-  looked_at       timestamptz,
-  has_blocked     boolean
+  looked_at       timestamptz
 )
 language plpgsql
 set search_path = cortex, pg_temp
@@ -212,30 +281,31 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-  v_now         timestamptz := clock_timestamp();
-  v_from        bigint := p_from;
-  v_looked_at   timestamptz := p_since;
-  v_has_blocked boolean := false;
-  v_skips       boolean;
-  v_window      integer := p_limit;
-  v_left        integer := p_limit;
-  v_share       integer := greatest(p_limit / 2, 1);
-  v_keys        text[];
-  v_seen        cortex.lane_row[];
-  v_taken       cortex.lane_row[] := '{}';
-  v_step        record;
-  v_looked      integer;
-  v_last        bigint;
-  v_first_at    timestamptz;
-  v_last_at     timestamptz;
+  -- A batch of one alternates by chance, so that neither side waits for the other for ever.
+  v_asks_keys constant boolean := p_limit > 1 or random() < 0.5;
+  v_now       constant timestamptz := clock_timestamp();
+  v_from      bigint := p_from;
+  v_looked_at timestamptz := p_since;
+  v_skips     boolean;
+  v_window    integer := p_limit;
+  v_left      integer := p_limit;
+  v_share     integer := greatest(p_limit / 2, 1);
+  v_keys      text[];
+  v_seen      cortex.lane_row[];
+  v_taken     cortex.lane_row[] := '{}';
+  v_step      record;
+  v_cut_at    bigint;
+  v_looked    integer;
+  v_last      bigint;
+  v_first_at  timestamptz;
+  v_last_at   timestamptz;
 begin
   if p_is_changed then
     perform cortex.review_blocked_keys(p_handler, p_lane, p_floor);
   end if;
   select h.when_dead = 'skip' into v_skips from cortex.handlers h where h.handler_id = p_handler;
 
-  -- A batch of one alternates by chance, so that neither side waits for the other for ever.
-  if p_limit > 1 or random() < 0.5 then
+  if v_asks_keys then
     v_keys := array(
       select b.key
         from cortex.blocked_keys b
@@ -260,22 +330,6 @@ begin
       select * into v_step from cortex.take_in_order(p_handler, p_lane, v_seen, v_share, p_floor, v_now);
       v_taken := v_step.taken;
       v_left := p_limit - cardinality(v_taken);
-      -- What has caught up, once this transaction commits, flows with its lane again. So does a key of which only held
-      -- deliveries are left: they block it anew when something comes after them, and until then nobody needs to look.
-      delete from cortex.blocked_keys b
-       using unnest(v_keys) k(key)
-       where b.handler_id = p_handler and md5(b.key) = md5(k.key)
-         and b.blocked_until <= v_now
-         and not exists (
-               select from cortex.deliveries d
-                where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
-                  and d.lane = p_lane and d.event >= b.event
-                order by d.event
-               offset (select count(*) from unnest(v_taken) t where t.key = k.key));
-    end if;
-    if not exists (select from cortex.blocked_keys b
-                    where b.handler_id = p_handler and b.lane = p_lane and b.blocked_until between p_since and v_now) then
-      v_looked_at := v_now;
     end if;
   end if;
 
@@ -293,6 +347,7 @@ begin
       left join cortex.blocked_keys b on b.handler_id = p_handler and md5(b.key) = md5(d.key);
     exit when v_looked = 0;
 
+    v_cut_at := null;
     if v_skips then
       v_seen := cortex.without_dead(p_handler, p_lane, v_seen);
     end if;
@@ -300,17 +355,32 @@ begin
       select * into v_step from cortex.take_in_order(p_handler, p_lane, v_seen, v_left, p_floor, v_now);
       v_taken := v_taken || v_step.taken;
       v_left := v_left - cardinality(v_step.taken);
-      v_has_blocked := v_has_blocked or v_step.has_blocked;
+      v_cut_at := v_step.cut_at;
     end if;
     -- One further only at the end: before it, another generation of the same event may follow.
-    v_from := case
-                when v_left <= 0 then (v_taken[cardinality(v_taken)]).event
-                when v_looked = v_window then v_last
-                else v_last + 1
-              end;
+    v_from := coalesce(v_cut_at, case when v_looked = v_window then v_last else v_last + 1 end);
     exit when cardinality(v_taken) > 0 or v_looked < v_window;
     v_window := 1000;
   end loop;
+
+  if v_asks_keys then
+    -- What has caught up, once this transaction commits, flows with its lane again. So does a key of which only held
+    -- deliveries are left: they block it anew when something comes after them, and until then nobody needs to look.
+    delete from cortex.blocked_keys b
+     using unnest(v_keys) k(key)
+     where b.handler_id = p_handler and md5(b.key) = md5(k.key)
+       and b.blocked_until <= v_now
+       and not exists (
+             select from cortex.deliveries d
+              where d.handler_id = p_handler and cortex.key_hash(d.key) = cortex.key_hash(k.key) and d.key = k.key
+                and d.lane = p_lane and d.event >= b.event
+              order by d.event
+             offset (select count(*) from unnest(v_taken) t where t.key = k.key));
+    if not exists (select from cortex.blocked_keys b
+                    where b.handler_id = p_handler and b.lane = p_lane and b.blocked_until between p_since and v_now) then
+      v_looked_at := v_now;
+    end if;
+  end if;
 
   select min(t.event_at), max(t.event_at) into v_first_at, v_last_at from unnest(v_taken) t;
 
@@ -318,7 +388,7 @@ begin
   return query
   select c.tid, c.event, c.event_at, c.run_at, 'medium'::cortex.priority, c.generation, c.attempt, e.id is not null,
          e.event_id, coalesce(t.alias_of, e.type), e.source, e.occurred_at, e.correlation_id, e.causation_id,
-         e.causation_depth, e.key, e.payload::text, e.metadata::text, v_from, v_looked_at, v_has_blocked
+         e.causation_depth, e.key, e.payload::text, e.metadata::text, v_from, v_looked_at
     from unnest(v_taken) c
     left join lateral (
            select x.*
@@ -331,11 +401,15 @@ begin
   if not found then
     scanned_to := v_from;
     looked_at := v_looked_at;
-    has_blocked := v_has_blocked;
     return next;
   end if;
 end
 $$;
+
+comment on function cortex.claim_in_lane is 'Locks deliveries of a taken lane in the order of their keys, and returns them with their events.';
+
+revoke all on function cortex.claim_in_lane from public;
+grant execute on function cortex.claim_in_lane to ${worker};
 
 -- As in V18, by the index in which the delivery is.
 create or replace function cortex.reclaim_in_lane(

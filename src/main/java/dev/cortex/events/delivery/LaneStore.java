@@ -25,13 +25,13 @@ import org.jspecify.annotations.Nullable;
  */
 public final class LaneStore {
 
-  /** A lane, and then a place where the handler has a limit: without one, no lane either. */
+  /** A lane, and then a place where the handler has a limit. */
   private static final String TAKE =
       """
-      select lane, version
+      select lane, version, cortex.take_place(?::smallint)
         from cortex.take_lane(?::smallint, ?::text::smallint[], ?::text::bigint[],
                               ?::text::timestamptz[], ?::text::bigint[])
-       where case when lane is not null then cortex.take_place(?::smallint) end
+       where lane is not null
       """;
 
   /** The claim; the first nineteen columns are those of {@link DeliveryStore}'s. */
@@ -105,23 +105,33 @@ public final class LaneStore {
   record Horizon(long lastId, Set<String> emitters) {}
 
   /**
-   * Takes a lane in which there may be something to run, for the rest of the transaction.
+   * What a transaction has taken.
    *
-   * @return none when there is no such lane, or others work in it
+   * @param turn none when there is no lane with something to run, or others work in it
+   * @param hasPlace false when there is one, and as many run as the handler's limit allows
    */
-  public Optional<LaneTurn> take(Connection transaction, short handlerId, LaneProbe probe)
-      throws SQLException {
+  public record Take(Optional<LaneTurn> turn, boolean hasPlace) {
+    /** No lane with something to run in which nobody works. */
+    public static final Take NOTHING = new Take(Optional.empty(), true);
+  }
+
+  /** Takes a lane in which there may be something to run, for the rest of the transaction. */
+  public Take take(Connection transaction, short handlerId, LaneProbe probe) throws SQLException {
     try (PreparedStatement statement = transaction.prepareStatement(TAKE)) {
       statement.setShort(1, handlerId);
-      statement.setString(2, probe.numbers());
-      statement.setString(3, probe.from());
-      statement.setString(4, probe.since());
-      statement.setString(5, probe.versions());
-      statement.setShort(6, handlerId);
+      statement.setShort(2, handlerId);
+      statement.setString(3, probe.numbers());
+      statement.setString(4, probe.from());
+      statement.setString(5, probe.since());
+      statement.setString(6, probe.versions());
       try (ResultSet row = statement.executeQuery()) {
-        return row.next()
-            ? Optional.of(probe.turn(row.getShort(1), row.getLong(2)))
-            : Optional.empty();
+        if (!row.next()) {
+          return Take.NOTHING;
+        }
+        boolean hasPlace = row.getBoolean(3);
+        return new Take(
+            Optional.of(probe.turn(row.getShort(1), row.getLong(2))).filter(turn -> hasPlace),
+            hasPlace);
       }
     }
   }

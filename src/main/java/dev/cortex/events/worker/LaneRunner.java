@@ -47,9 +47,16 @@ final class LaneRunner {
       horizon.refresh(connection);
       long start = System.nanoTime();
       LaneProbe probe = lanes.probe(start, horizon.floor());
-      Optional<LaneTurn> turn =
-          probe.isEmpty() ? Optional.empty() : store.take(connection, queue.handlerId(), probe);
-      if (turn.isEmpty()) {
+      LaneStore.Take take =
+          probe.isEmpty()
+              ? LaneStore.Take.NOTHING
+              : store.take(connection, queue.handlerId(), probe);
+      Optional<LaneTurn> turn = take.turn();
+      if (!take.hasPlace()) {
+        connection.rollback();
+        onClaim.accept(Found.NO_PLACE);
+        return;
+      } else if (turn.isEmpty()) {
         connection.rollback();
         lanes.foundNothing(probe, since(start), System.nanoTime());
         // A slot of this process that is in a lane will find more there.

@@ -86,7 +86,7 @@ class BlockedLanePlansTest {
 
   /** The first claim finds the dead letter, which blocks its key. */
   private void block(Connection connection, short stuck, Lanes remembered) throws SQLException {
-    LaneTurn turn = store.take(connection, stuck, held(remembered)).orElseThrow();
+    LaneTurn turn = store.take(connection, stuck, held(remembered)).turn().orElseThrow();
     assertThat(store.claim(connection, stuck, turn, 1).deliveries()).isEmpty();
     connection.commit();
     remembered.committed(
@@ -95,7 +95,7 @@ class BlockedLanePlansTest {
 
   private boolean takeAndClaim(Connection connection, short stuck, Lanes remembered)
       throws SQLException {
-    Optional<LaneTurn> turn = store.take(connection, stuck, held(remembered));
+    Optional<LaneTurn> turn = store.take(connection, stuck, held(remembered)).turn();
     if (turn.isPresent()) {
       LaneClaim claim = store.claim(connection, stuck, turn.get(), BATCH);
       assertThat(claim.deliveries()).isEmpty();

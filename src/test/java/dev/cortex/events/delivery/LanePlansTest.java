@@ -88,7 +88,7 @@ class LanePlansTest {
 
   /** As a worker does. */
   private int handle(Connection connection) throws SQLException {
-    LaneTurn turn = store.take(connection, handler, probe()).orElseThrow();
+    LaneTurn turn = store.take(connection, handler, probe()).turn().orElseThrow();
     LaneClaim claim = store.claim(connection, handler, turn, BATCH);
     if (!claim.deliveries().isEmpty()) {
       deliveries.acknowledge(
@@ -123,7 +123,7 @@ class LanePlansTest {
                   connection,
                   "update cortex.deliveries set run_at = now() where key = 'blocked' and run_at = 'infinity'");
               execute(connection, "update cortex.blocked_keys set blocked_until = now()");
-              LaneTurn turn = store.take(connection, handler, probe()).orElseThrow();
+              LaneTurn turn = store.take(connection, handler, probe()).turn().orElseThrow();
               assertThat(store.claim(connection, handler, turn, BATCH).deliveries()).hasSize(BATCH);
               connection.rollback();
             });
@@ -146,7 +146,7 @@ class LanePlansTest {
   }
 
   private void claimAndRollBack(Connection connection) throws SQLException {
-    LaneTurn turn = store.take(connection, handler, probe()).orElseThrow();
+    LaneTurn turn = store.take(connection, handler, probe()).turn().orElseThrow();
     assertThat(store.claim(connection, handler, turn, BATCH).deliveries()).hasSize(BATCH);
     connection.rollback();
   }

@@ -27,6 +27,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -528,6 +529,75 @@ class OrderTest {
       engine.awaitNumber(10, HANDLED);
     }
     assertThat(engine.number(VIOLATIONS)).isZero();
+  }
+
+  /** The dead head and its followers fill the first window; one of the next ten is locked. */
+  @Test
+  void interleaving_2_a_claim_passes_nothing_that_was_too_many() throws Exception {
+    short handler = subscribeInOneLane();
+    emit(1, 10);
+    engine.run(
+        "update cortex.deliveries set run_at = 'infinity' where key = 'k0' and event = (select min(event) from cortex.deliveries)");
+    try (Connection emitter = engine.session()) {
+      engine.emitAll(
+          emitter, IntStream.range(0, 60).mapToObj(n -> draft("o" + n % 20, n)).toList());
+    }
+    try (Connection operator = engine.begin();
+        Connection worker = engine.begin()) {
+      TestEngine.run(
+          operator,
+          "select from cortex.deliveries where key = 'o4' order by event limit 1 for update");
+      claim(worker, handler);
+      assertThat(TestEngine.text(worker, "select count(*) from claimed")).isEqualTo("9");
+      assertThat(
+              TestEngine.text(
+                  worker,
+                  """
+                  select count(*) from cortex.deliveries d
+                   where d.event < (select max(scanned_to) from claimed)
+                     and d.event not in (select event from claimed)
+                     and d.key not in (select key from cortex.blocked_keys)
+                  """))
+          .as("open below the mark, and of no blocked key")
+          .isEqualTo("0");
+      operator.rollback();
+      worker.rollback();
+    }
+  }
+
+  @Test
+  void interleaving_2_a_key_that_catches_up_is_claimed_once() throws Exception {
+    short handler = subscribeInOneLane();
+    emit(2, 3);
+    engine.run(
+        "insert into cortex.blocked_keys (handler_id, lane, key, event, blocked_until)"
+            + " select handler_id, lane, key, min(event), now() - interval '1 second' from cortex.deliveries"
+            + " where key = 'k0' group by handler_id, lane, key");
+    try (Connection worker = engine.begin()) {
+      claim(worker, handler);
+      assertThat(
+              TestEngine.text(
+                  worker,
+                  "select string_agg(key || ' ' || n, ', ' order by key, n) from (select key, count(*) as n from claimed group by key) c"))
+          .isEqualTo("k0 3, k1 3");
+      assertThat(TestEngine.text(worker, "select count(*) from cortex.blocked_keys"))
+          .isEqualTo("0");
+      worker.rollback();
+    }
+  }
+
+  private short subscribeInOneLane() throws SQLException {
+    return engine.subscribeOrdered("ordered", TYPE, 1, "hold");
+  }
+
+  /** Ten at most, into a table of the transaction's. */
+  private static void claim(Connection worker, short handler) throws SQLException {
+    TestEngine.run(worker, "select from cortex.lanes where handler_id = ? for update", handler);
+    TestEngine.run(
+        worker,
+        "create temporary table claimed on commit drop as"
+            + " select * from cortex.claim_in_lane(?::smallint, 1::smallint, 0, 1::bigint << 60, '-infinity', false, 10)",
+        handler);
   }
 
   /** Pausing a type moves its deliveries away; those of its keys must not run ahead of them. */
