@@ -8,47 +8,36 @@ import java.sql.Array;
 import java.sql.CallableStatement;
 import java.sql.Connection;
 import java.sql.DatabaseMetaData;
+import java.sql.ParameterMetaData;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
+import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.sql.Wrapper;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.postgresql.PGConnection;
+import org.postgresql.PGResultSetMetaData;
 import org.postgresql.PGStatement;
 import org.postgresql.core.BaseConnection;
 
 /**
- * The transaction's connection as a handler sees it: everything works but what would end or change
- * the transaction, which is the engine's, be it a method or a text of SQL; and nothing works any
- * more once the handler has returned. Whatever leads on from it (statements, results, metadata,
- * arrays, what is unwrapped) leads back to it, not to the connection behind it.
+ * The transaction's connection as a handler sees it: everything works but what {@link RefusedCall}
+ * names, and texts of SQL that would end or change the transaction; and nothing works any more once
+ * the handler has returned. Whatever leads on from it (statements, results, metadata, arrays, what
+ * is unwrapped) leads back to it, not to the connection behind it.
  *
  * <p>It keeps an author from slips, not from reflection: there the engine notices, before it
  * commits, that its transaction is not the one that claimed.
  */
 final class GuardedConnection {
-  private static final Set<String> REFUSED =
-      Set.of(
-          "commit",
-          "close",
-          "abort",
-          "setAutoCommit",
-          "setAutosave",
-          "setTransactionIsolation",
-          "setReadOnly",
-          "setSchema",
-          "setNetworkTimeout",
-          "beginRequest",
-          "endRequest");
-
-  /** active_sql_transaction: a state of its own for a caller's mistake with the transaction. */
-  private static final String REFUSED_STATE = "25001";
-
   private static final int REMEMBERED = 200;
 
   private final Connection connection;
@@ -101,16 +90,20 @@ final class GuardedConnection {
       return new Class<?>[] {PreparedStatement.class, PGStatement.class};
     } else if (target instanceof Statement) {
       return new Class<?>[] {Statement.class, PGStatement.class};
-    } else if (target instanceof ResultSet) {
-      return new Class<?>[] {ResultSet.class};
+    } else if (target instanceof ResultSetMetaData) {
+      return new Class<?>[] {ResultSetMetaData.class, PGResultSetMetaData.class};
     }
-    return new Class<?>[] {target instanceof Array ? Array.class : DatabaseMetaData.class};
+    return Stream.of(ResultSet.class, Array.class, ParameterMetaData.class, DatabaseMetaData.class)
+        .filter(type -> type.isInstance(target))
+        .toArray(Class<?>[]::new);
   }
 
   private static boolean leadsOn(@Nullable Object result) {
     return result instanceof ResultSet
         || result instanceof Statement
         || result instanceof Array
+        || result instanceof ResultSetMetaData
+        || result instanceof ParameterMetaData
         || result instanceof DatabaseMetaData
         || result instanceof Connection;
   }
@@ -133,11 +126,8 @@ final class GuardedConnection {
       if (method.getDeclaringClass() == Object.class) {
         return ofObject(proxy, method, arguments);
       }
-      checkUse();
+      checkCall(method, arguments);
       String name = method.getName();
-      if (target == connection) {
-        checkCall(name, arguments);
-      }
       if (arguments != null && arguments.length > 0) {
         if (arguments[0] instanceof String sql && isSql(name)) {
           checkText(sql);
@@ -155,7 +145,8 @@ final class GuardedConnection {
                   checkUse();
                   checkText(sql);
                 });
-        default -> guardedResult(proxy, call(method, arguments));
+        case "getTypeMap" -> Map.of(); // the driver's own would stay changed
+        default -> guardedResult(proxy, method, call(method, arguments));
       };
     }
 
@@ -169,24 +160,31 @@ final class GuardedConnection {
       };
     }
 
-    private void checkCall(String name, @Nullable Object @Nullable [] arguments)
+    /** Not every method may throw what the others do. */
+    private void checkCall(Method method, @Nullable Object @Nullable [] arguments)
         throws SQLException {
-      boolean isWholeRollback =
-          name.equals("rollback") && (arguments == null || arguments.length == 0);
-      if (isWholeRollback || REFUSED.contains(name)) {
-        throw refused("a handler may not call " + name);
+      try {
+        checkUse();
+        throwAny(RefusedCall.of(method, arguments));
+      } catch (SQLException e) {
+        if (!List.of(method.getExceptionTypes()).contains(SQLException.class)) {
+          throw new IllegalStateException(e.getMessage(), e);
+        }
+        throw e;
       }
     }
 
     /** Only what has no way past the guard. */
     private Object unwrap(Object proxy, Class<?> type) throws SQLException {
       if (!type.isInstance(proxy)) {
-        throw refused("a handler may not unwrap " + type.getName());
+        throw RefusedCall.ofTransaction("a handler may not unwrap " + type.getName());
       }
       return proxy;
     }
 
-    private @Nullable Object guardedResult(Object proxy, @Nullable Object result) {
+    private @Nullable Object guardedResult(Object proxy, Method method, @Nullable Object result)
+        throws SQLException {
+      throwAny(RefusedCall.ofResult(method, result));
       if (result == null || !leadsOn(result)) {
         return result;
       }
@@ -251,7 +249,7 @@ final class GuardedConnection {
     }
     String command = TransactionCommand.in(sql, this::hasStandardStrings).orElse("");
     if (!command.isEmpty()) {
-      throw refused("a handler may not execute " + command);
+      throw RefusedCall.ofTransaction("a handler may not execute " + command);
     }
     Optional<SessionHint> hint = SessionHint.of(sql);
     hint.ifPresent(whenSuspect);
@@ -273,11 +271,13 @@ final class GuardedConnection {
   private void checkUse() throws SQLException {
     if (isRevoked) {
       throw new SQLException(
-          "the handler has returned: its connection may not be used any more", REFUSED_STATE);
+          "the handler has returned: its connection may not be used any more", RefusedCall.STATE);
     }
   }
 
-  private static SQLException refused(String rule) {
-    return new SQLException("the transaction belongs to the engine: " + rule, REFUSED_STATE);
+  private static void throwAny(Optional<SQLException> error) throws SQLException {
+    if (error.isPresent()) {
+      throw error.get();
+    }
   }
 }

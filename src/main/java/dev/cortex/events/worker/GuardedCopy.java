@@ -37,7 +37,8 @@ final class GuardedCopy extends CopyManager {
 
   @Override
   public CopyDual copyDual(String sql) throws SQLException {
-    check.of(sql);
-    return super.copyDual(sql);
+    throw new SQLException(
+        "a handler may not call copyDual: replicate by a connection of your own",
+        RefusedCall.STATE);
   }
 }

@@ -3,18 +3,23 @@ package dev.cortex.events.worker;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.cortex.events.database.DatabaseFault;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import java.io.ByteArrayInputStream;
 import java.io.StringReader;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.lang.reflect.Proxy;
 import java.sql.Array;
+import java.sql.Blob;
 import java.sql.CallableStatement;
 import java.sql.Connection;
 import java.sql.DatabaseMetaData;
+import java.sql.ParameterMetaData;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
+import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
@@ -24,6 +29,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.assertj.core.api.InstanceOfAssertFactories;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -40,6 +46,7 @@ import org.postgresql.PGStatement;
 import org.postgresql.core.BaseConnection;
 import org.postgresql.jdbc.PgConnection;
 import org.postgresql.jdbc.PgStatement;
+import org.postgresql.util.PGobject;
 
 /** The transaction as a handler sees it. */
 @ExtendWith(PostgresExtension.class)
@@ -51,6 +58,8 @@ class GuardedConnectionTest {
           PreparedStatement.class,
           CallableStatement.class,
           ResultSet.class,
+          ResultSetMetaData.class,
+          ParameterMetaData.class,
           DatabaseMetaData.class,
           Array.class);
 
@@ -109,6 +118,121 @@ class GuardedConnectionTest {
         .isEqualTo("25001");
     assertThat(real.isClosed()).isFalse();
     assertThat(real.getAutoCommit()).isFalse();
+  }
+
+  static Stream<Map.Entry<String, Call>> whatStaysOnTheConnection() {
+    return Map.<String, Call>of(
+        "setHoldability",
+            connection -> connection.setHoldability(ResultSet.HOLD_CURSORS_OVER_COMMIT),
+        "setTypeMap", connection -> connection.setTypeMap(Map.of("oid", Integer.class)),
+        "setQueryTimeout", connection -> server(connection).setQueryTimeout(1),
+        "setDefaultFetchSize", connection -> server(connection).setDefaultFetchSize(1),
+        "setPrepareThreshold", connection -> server(connection).setPrepareThreshold(1),
+        "setAdaptiveFetch", connection -> server(connection).setAdaptiveFetch(true),
+        "addDataType", connection -> server(connection).addDataType("oid", PGobject.class))
+        .entrySet()
+        .stream();
+  }
+
+  private static PGConnection server(Connection connection) throws SQLException {
+    return connection.unwrap(PGConnection.class);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("whatStaysOnTheConnection")
+  void what_would_stay_for_the_next_handler_is_refused(Map.Entry<String, Call> call) {
+    assertThatThrownBy(() -> call.getValue().on(guard.connection()))
+        .hasMessageContaining("a handler may not call " + call.getKey())
+        .hasMessageContaining("it would stay")
+        .satisfies(error -> assertThat(DatabaseFault.find(error)).isPresent());
+  }
+
+  @Test
+  void the_map_of_types_is_none_of_the_drivers() throws SQLException {
+    assertThat(guard.connection().getTypeMap()).isEmpty();
+    assertThat(guard.connection().getTypeMap()).isNotSameAs(real.getTypeMap());
+  }
+
+  interface LargeCall {
+    void on(Connection connection, ResultSet row, PreparedStatement statement) throws SQLException;
+  }
+
+  /** Each as a handler would call it with a large object that is there. */
+  static Stream<Map.Entry<String, LargeCall>> whatHandlesALargeObject() {
+    ByteArrayInputStream bytes = new ByteArrayInputStream(new byte[] {1});
+    return Map.<String, LargeCall>of(
+        "getLargeObjectAPI",
+            (connection, row, statement) ->
+                server(connection).getLargeObjectAPI().open(row.getLong(1), true).close(),
+        "getBlob", (connection, row, statement) -> row.getBlob(1).length(),
+        "getClob", (connection, row, statement) -> row.getClob(1).length(),
+        "getObject", (connection, row, statement) -> row.getObject(1, Blob.class).length(),
+        "setBlob", (connection, row, statement) -> statement.setBlob(1, bytes),
+        "setObject", (connection, row, statement) -> statement.setObject(1, bytes, Types.BLOB),
+        "createBlob", (connection, row, statement) -> connection.createBlob())
+        .entrySet()
+        .stream();
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("whatHandlesALargeObject")
+  void what_handles_a_large_object_is_refused_and_ends_no_transaction(
+      Map.Entry<String, LargeCall> call) throws SQLException {
+    Connection connection = guard.connection();
+    String begunAt = transaction();
+    try (Statement statement = connection.createStatement();
+        ResultSet row = statement.executeQuery("select lo_from_bytea(0, 'a')");
+        PreparedStatement prepared = connection.prepareStatement("select ?")) {
+      row.next();
+      assertThatThrownBy(() -> call.getValue().on(connection, row, prepared))
+          .isInstanceOf(SQLException.class)
+          .hasMessageContaining("a handler may not call " + call.getKey())
+          .hasMessageContaining("lo_get");
+    }
+    assertThat(transaction()).isEqualTo(begunAt);
+  }
+
+  private String transaction() throws SQLException {
+    try (Statement statement = real.createStatement();
+        ResultSet row = statement.executeQuery("select pg_current_xact_id()")) {
+      row.next();
+      return String.valueOf(row.getString(1));
+    }
+  }
+
+  /** So that what a newer driver adds is refused until somebody has looked at it. */
+  @Test
+  void of_the_drivers_own_interface_nothing_is_lent_but_what_is_listed() throws Exception {
+    PGConnection server = server(guard.connection());
+    Set<String> lent = new TreeSet<>();
+    for (Method method : PGConnection.class.getMethods()) {
+      Object[] arguments =
+          Stream.of(method.getParameterTypes()).map(GuardedConnectionTest::argument).toArray();
+      try {
+        method.invoke(server, arguments);
+        lent.add(method.getName());
+      } catch (InvocationTargetException e) {
+        if (!String.valueOf(e.getCause().getMessage()).contains("a handler may not call")) {
+          lent.add(method.getName());
+        }
+      }
+    }
+    assertThat(lent)
+        .containsExactly(
+            "createArrayOf",
+            "escapeIdentifier",
+            "escapeLiteral",
+            "getBackendPID",
+            "getCopyAPI",
+            "getNotifications",
+            "getParameterStatus",
+            "getParameterStatuses");
+  }
+
+  @Test
+  void no_copy_replicates() throws SQLException {
+    assertThatThrownBy(() -> server(guard.connection()).getCopyAPI().copyDual("copy t to stdout"))
+        .hasMessageContaining("a handler may not call copyDual");
   }
 
   static Stream<String> whatItsTextShowsToBeTheEngines() {
@@ -288,6 +412,8 @@ class GuardedConnectionTest {
     guarded.put(PGStatement.class, prepared.unwrap(PGStatement.class));
     guarded.put(Array.class, array);
     guarded.put(ResultSet.class, row);
+    guarded.put(ResultSetMetaData.class, row.getMetaData());
+    guarded.put(ParameterMetaData.class, prepared.getParameterMetaData());
     guarded.put(DatabaseMetaData.class, connection.getMetaData());
     guarded.put(Statement.class, statement);
     guarded.put(PreparedStatement.class, prepared);
