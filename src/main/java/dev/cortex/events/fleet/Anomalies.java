@@ -7,12 +7,14 @@ import dev.cortex.events.handler.EventHandler;
 import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.Outcome;
 import java.math.BigDecimal;
+import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * Raises an alert when a rate or a duration deviates from what is usual, at every
@@ -33,8 +35,8 @@ import java.util.Map;
  *       over at the first check at which it deviates no more: at the latest when the new value has
  *       become the usual one.
  *   <li>A check that is a replay, or old, judges nothing ({@link NewEvents}).
- *   <li>While events have been waiting to be counted for more than a second, the check waits, until
- *       it is itself older than an interval.
+ *   <li>While events have been waiting to be counted for more than a second, the check waits; one
+ *       that is itself older than an interval judges nothing and leaves it to the next.
  * </ul>
  *
  * <p>What is usual at night and unusual by day is told of as well: it knows of no days. Checks may
@@ -54,19 +56,41 @@ final class Anomalies implements EventHandler {
        order by d.metric, d.type
       """;
 
+  /**
+   * A row where events wait to be counted: whether the check is younger than an interval.
+   * Parameters: when it was received; the handler that counts.
+   */
+  private static final String BACKLOG =
+      """
+      select ? > clock_timestamp() - s.anomaly_interval
+        from fleet.settings s
+       where exists (
+               select from cortex.queue_status q
+                where q.handler = ?
+                  and q.oldest_due < clock_timestamp() - interval '1 second')
+      """;
+
   @Override
   public Outcome handle(Event event, HandlerContext context) throws SQLException {
     if (!NewEvents.isActedOn(event, context)) {
       return Outcome.done();
     }
-    if (Backlog.hasToWait(context.connection(), event, Metrics.NAME, "anomaly_interval")) {
-      return Outcome.snooze(WAIT);
+    Optional<Boolean> isYoung = youngBesideBacklog(context.connection(), event);
+    if (isYoung.isPresent()) {
+      return isYoung.get() ? Outcome.snooze(WAIT) : Outcome.done();
     }
     List<Trouble> deviating = Sql.rows(context.connection(), DEVIATING, row -> trouble(row, event));
     AlertEpisodes.endOthers(
         context.connection(), ALERT_TYPE, deviating.stream().map(Trouble::subject).toList());
     AlertEpisodes.see(context.connection(), (draft, cause) -> context.emit(draft), NAME, deviating);
     return Outcome.done();
+  }
+
+  private static Optional<Boolean> youngBesideBacklog(Connection connection, Event check)
+      throws SQLException {
+    return Sql.rows(connection, BACKLOG, row -> row.getBoolean(1), check.receivedAt(), Metrics.NAME)
+        .stream()
+        .findFirst();
   }
 
   private static Trouble trouble(ResultSet row, Event cause) throws SQLException {

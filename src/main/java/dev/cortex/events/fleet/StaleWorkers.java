@@ -9,7 +9,6 @@ import dev.cortex.events.handler.HandlerContext;
 import dev.cortex.events.handler.Outcome;
 import java.sql.Connection;
 import java.sql.SQLException;
-import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,8 +27,11 @@ import java.util.Map;
  *       alert_type stale_workers, the workers, threshold_seconds. So each episode is told of once.
  *   <li>A check that is a replay, or old, looks at nothing ({@link NewEvents}).
  *   <li>A check opens at most 500 episodes; the rest is left to the next one.
- *   <li>While reports have been waiting to be handled for more than a second, workers only seem
- *       silent: the check waits, until it is itself older than the threshold.
+ *   <li>Silence counts only for a time in which reports could be heard. What was received after the
+ *       oldest report that still waits to be handled is not known yet: the latest report of the
+ *       others is compared with that moment. And where a tick of the schedule was missed, nobody
+ *       looked, because the database was away or no worker ran: silence counts from the tick after
+ *       that, since reports may be on their way from spools.
  * </ul>
  *
  * <p>Checks may run at once and in any order: a unique index lets a worker be in one open episode
@@ -40,22 +42,40 @@ final class StaleWorkers implements EventHandler {
 
   private static final int MAX_EPISODES = 500;
   private static final int WORKERS_IN_MESSAGE = 5;
-  private static final Duration WAIT = Duration.ofSeconds(2);
+
+  /** Of the migrations; fires {@code worker.stale_check_requested}. */
+  private static final String SCHEDULE = "stale-worker-check";
 
   /**
    * Opens an episode for each worker that is stale and in none.
    *
-   * <p>Parameter: how many at most. Locks: the workers' rows, by worker id; one that a report has
-   * just changed is looked at again. Arbiter: a_worker_is_in_one_open_episode.
+   * <p>Parameters: the handler of reports; the schedule; how many at most. A tick is missed where
+   * two fires are farther apart than the schedule's ticks, of which the nearest two of the last
+   * hundred tell. Locks: the workers' rows, by worker id; one that a report has just changed is
+   * looked at again. Arbiter: a_worker_is_in_one_open_episode.
    */
   private static final String OPEN_EPISODES =
       """
+      with heard as (
+        select least(clock_timestamp(), min(q.oldest_due)) as until
+          from cortex.queue_status q
+         where q.handler = ?
+      ), fires as (
+        select f.fired_at, f.fire_at - lag(f.fire_at) over (order by f.fire_at) as distance
+          from (select * from cortex.fires where schedule = ? order by fire_at desc limit 100) f
+      ), looked as (
+        select max(f.fired_at) as since
+          from fires f
+         where f.distance > 1.5 * (select min(distance) from fires)
+      )
       insert into fleet.stale_episodes (worker_id, silent_since, threshold)
       select w.worker_id, w.heard_at, s.stale_after
         from fleet.worker_health w
        cross join fleet.settings s
+       cross join heard
+       cross join looked
        where w.watched
-         and w.heard_at < clock_timestamp() - s.stale_after
+         and greatest(w.heard_at, looked.since) < heard.until - s.stale_after
          and not exists (select from fleet.stale_episodes e where e.worker_id = w.worker_id and e.ended_at is null)
        order by w.worker_id
        limit ?
@@ -76,9 +96,6 @@ final class StaleWorkers implements EventHandler {
     if (!NewEvents.isActedOn(event, context)) {
       return Outcome.done();
     }
-    if (Backlog.hasToWait(context.connection(), event, WorkerHealth.NAME, "stale_after")) {
-      return Outcome.snooze(WAIT);
-    }
     List<Episode> opened = openEpisodes(context.connection());
     if (!opened.isEmpty()) {
       tell(context.connection(), opened, context.emit(alert(opened)));
@@ -95,6 +112,8 @@ final class StaleWorkers implements EventHandler {
                 row.getLong("episode_id"),
                 row.getString("worker_id"),
                 row.getLong("threshold_seconds")),
+        WorkerHealth.NAME,
+        SCHEDULE,
         MAX_EPISODES);
   }
 

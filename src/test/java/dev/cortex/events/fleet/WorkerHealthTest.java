@@ -14,6 +14,8 @@ import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @ExtendWith(PostgresExtension.class)
 class WorkerHealthTest {
@@ -145,21 +147,71 @@ class WorkerHealthTest {
     assertThat(fleet.rows(ALERTS)).isEmpty();
   }
 
+  /** As after the daemon was stopped for ten minutes: old checks run before the heartbeats do. */
   @Test
-  void a_check_waits_while_heartbeats_wait_to_be_handled() throws Exception {
+  void nobody_is_silent_whose_heartbeats_wait_to_be_handled() throws Exception {
     fleet.emit(beat("w-1"));
+    fleet.emit(beat("w-2"));
     fleet.handle();
     tenMinutesPassFor("w-1");
+    tenMinutesPassFor("w-2");
     fleet.emit(beat("w-1"));
-    fleet.run("update cortex.deliveries set run_at = run_at - interval '1 minute'");
     fleet.emit(EventDraft.of("worker.stale_check_requested", "test"));
+    fleet.run(
+        "update cortex.deliveries d set run_at = d.run_at - interval '9 minutes' from cortex.handlers h"
+            + " where h.handler_id = d.handler_id and h.name = 'worker-health';"
+            + " update cortex.deliveries d set run_at = d.run_at - interval '8 minutes' from cortex.handlers h"
+            + " where h.handler_id = d.handler_id and h.name = 'stale-workers'");
 
     fleet.handle(
         FleetHandlers.all().stream().filter(h -> h.name().equals("stale-workers")).toList());
-
-    assertThat(fleet.rows("select reason from cortex.attempts where outcome = 'snooze'"))
-        .containsOnly("handler_snooze");
     assertThat(fleet.rows(ALERTS)).isEmpty();
+
+    fleet.handle();
+    check();
+    assertThat(fleet.rows("select worker_id from fleet.stale_episodes")).containsExactly("w-2");
+  }
+
+  /** Of workers whose reports may be in spools since then. */
+  @Test
+  void silence_counts_from_the_tick_after_a_missed_one() throws Exception {
+    fleet.emit(beat("w-1"));
+    fleet.handle();
+    tenMinutesPassFor("w-1");
+    fires("12 minutes", "11 minutes", "10 minutes", "1 second");
+    check();
+    assertThat(fleet.rows(ALERTS)).isEmpty();
+
+    fleet.run(
+        "update cortex.fires set (fire_at, fired_at) = (fire_at - interval '6 minutes', fired_at - interval '6 minutes')");
+    check();
+    assertThat(fleet.rows("select worker_id from fleet.stale_episodes")).containsExactly("w-1");
+  }
+
+  private void fires(String... ago) throws SQLException {
+    fleet.run("delete from cortex.fires");
+    for (String interval : ago) {
+      fleet.run(
+          """
+          insert into cortex.fires (schedule, fire_at, fired_at, event_id)
+          values ('stale-worker-check', now() - interval '%1$s', now() - interval '%1$s', 'evt_20260101_000000_tick')
+          """
+              .formatted(interval));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{\"current_task\": \"\"}",
+        "{\"worker_id\": \"\", \"status\": \"\"}",
+        "{\"current_task\": {\"id\": 1}, \"status\": [\"busy\"]}"
+      })
+  void a_heartbeat_counts_whatever_it_says_beside(String payload) throws Exception {
+    fleet.emit(EventDraft.of("worker.heartbeat", "w-1").withPayload(payload));
+    fleet.handle();
+    assertThat(fleet.rows(HEALTH)).containsExactly("w-1 alive healthy");
+    assertThat(fleet.rows("select error from cortex.audit where outcome = 'dead'")).isEmpty();
   }
 
   @Test
