@@ -19,9 +19,9 @@ import java.util.function.Predicate;
  *   <li>What counts up, and what tells on what was recorded (a routing decision, a pattern, a
  *       vulnerability), is done for the original delivery only: of a replay it has been done.
  *   <li>What acts on the world as it is (an alert, a restart, a new try, an answer) is done only
- *       for an event that is new: it is the original delivery, and was received within {@code
- *       act_within} (1 day), by the database's clock. A back-fill, or a dead letter that runs
- *       again, calls nobody for what is long over.
+ *       for an event that is new: it is the original delivery, and happened within {@code
+ *       act_within} (1 day, {@link Occurrence}), by the database's clock. A back-fill, an import
+ *       that is delivered, or a dead letter that runs again, calls nobody for what is long over.
  * </ul>
  *
  * <p>What does the same however often it is asked for ({@link Cleanup}, {@link ArchiveRequests},
@@ -41,13 +41,13 @@ final class NewEvents {
   /** Whether it is to be acted on. */
   static Predicate<Event> actedOn(BatchContext context) throws SQLException {
     Instant since = actedOnSince(context.connection());
-    return original(context).and(event -> event.receivedAt().isAfter(since));
+    return original(context).and(event -> Occurrence.of(event).isAfter(since));
   }
 
   /** Whether it is to be acted on. */
   static boolean isActedOn(Event event, HandlerContext context) throws SQLException {
     return context.generation() == 0
-        && event.receivedAt().isAfter(actedOnSince(context.connection()));
+        && Occurrence.of(event).isAfter(actedOnSince(context.connection()));
   }
 
   private static Instant actedOnSince(Connection connection) throws SQLException {

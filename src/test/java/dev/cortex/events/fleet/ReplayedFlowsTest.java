@@ -8,6 +8,8 @@ import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.Priority;
 import dev.cortex.events.handler.HandlerDefinition;
 import java.sql.SQLException;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -116,8 +118,34 @@ class ReplayedFlowsTest {
         .doesNotContainAnyElementsOf(ACTIONS);
   }
 
+  /** As an import that is delivered, or a back-fill of one. */
+  @Test
+  void history_is_recorded_and_not_acted_on() throws Exception {
+    Instant longAgo = Instant.now().minus(Duration.ofDays(400));
+    List<EventDraft> history = new ArrayList<>();
+    for (EventDraft draft : drafts()) {
+      history.add(draft.withOccurredAt(longAgo));
+    }
+    fleet.emitAll(history);
+    fleet.handle();
+
+    assertThat(fleet.rows("select event_id from fleet.failures")).hasSize(5);
+    assertThat(fleet.rows("select event_id from fleet.scans")).hasSize(1);
+    assertThat(fleet.rows("select alert_type from fleet.episodes")).isEmpty();
+    assertThat(fleet.rows("select correlation_id from fleet.fixes")).isEmpty();
+    assertThat(fleet.rows("select distinct type from cortex.event_log where source <> 'test'"))
+        .doesNotContainAnyElementsOf(ACTIONS);
+  }
+
   /** Every event that a handler of the fleet does something for. */
   private void emitAll() throws Exception {
+    fleet.emitAll(drafts());
+    fleet.handle();
+    fleet.emit(draft("learning.cycle_requested", "{}"));
+    fleet.handle();
+  }
+
+  private static List<EventDraft> drafts() {
     List<EventDraft> drafts = new ArrayList<>();
     drafts.add(draft("task.created", "{\"task_id\": \"t-1\"}").withPriority(Priority.CRITICAL));
     drafts.add(
@@ -146,10 +174,7 @@ class ReplayedFlowsTest {
     drafts.add(draft("system.daemon_start_requested", "{\"daemon\": \"coordinator\"}"));
     drafts.add(draft("daemon.started", "{\"disk_free_mb\": 1}"));
     drafts.add(draft("daemon.stopped", "{}"));
-    fleet.emitAll(drafts);
-    fleet.handle();
-    fleet.emit(draft("learning.cycle_requested", "{}"));
-    fleet.handle();
+    return drafts;
   }
 
   private static EventDraft draft(String type, String payload) {
