@@ -32,11 +32,12 @@ record Findings(
 
   static Findings of(Event event) {
     Payload payload = Payload.of(event);
-    Optional<String> severity = payload.text("severity").map(text -> text.toLowerCase(Locale.ROOT));
+    Optional<String> severity =
+        payload.shortText("severity").map(text -> text.toLowerCase(Locale.ROOT));
     Payload counts = payload.object(PLACES).orElse(payload);
     Optional<List<Optional<String>>> items = payload.items("severity", PLACES);
     return new Findings(
-        payload.text("scan_id", "id"),
+        payload.shortText("scan_id", "id"),
         payload.text("target", "repository", "repo", "project").orElse(event.source()),
         severity,
         count("critical", counts, items, severity),

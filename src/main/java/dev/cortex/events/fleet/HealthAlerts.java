@@ -54,9 +54,9 @@ final class HealthAlerts implements BatchHandler {
       Payload payload = Payload.of(event);
       return new Alert(
           event.id(),
-          payload.text("alert_type", "type").orElse("unspecified"),
-          payload.text("subject", "component", "worker_id").orElse(""),
-          payload.text("severity").orElse(event.priority().label()).toLowerCase(Locale.ROOT),
+          payload.shortText("alert_type", "type").orElse("unspecified"),
+          payload.shortText("subject", "component", "worker_id").orElse(""),
+          payload.shortText("severity").orElse(event.priority().label()).toLowerCase(Locale.ROOT),
           Occurrence.of(event),
           event.receivedAt());
     }

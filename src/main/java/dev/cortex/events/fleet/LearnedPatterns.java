@@ -137,9 +137,9 @@ final class LearnedPatterns implements BatchHandler {
       OptionalLong duration = payload.durationMs();
       return new Pattern(
           event,
-          payload.text("pattern_type", "pattern", "type").orElse("unspecified"),
-          payload.text("task_type"),
-          payload.text("master"),
+          payload.shortText("pattern_type", "pattern", "type").orElse("unspecified"),
+          payload.shortText("task_type"),
+          payload.shortText("master"),
           payload.count("successes").orElse(single.orElse(false) ? 1 : 0),
           payload.count("failures").orElse(single.orElse(true) ? 0 : 1),
           payload.count("timed").orElse(duration.isPresent() ? 1 : 0),
@@ -148,7 +148,7 @@ final class LearnedPatterns implements BatchHandler {
 
     private static Optional<Boolean> success(Payload payload) {
       return payload
-          .text("success", "outcome")
+          .shortText("success", "outcome")
           .flatMap(
               word ->
                   switch (word) {

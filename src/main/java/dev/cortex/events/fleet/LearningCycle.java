@@ -149,7 +149,7 @@ final class LearningCycle implements EventHandler {
     Payload payload = Payload.of(event);
     int number = (int) Math.max(1, Math.min(payload.count("round").orElse(1), MAX_ROUNDS + 1));
     Round round =
-        new Round(date(event, payload), payload.text("cycle_type").orElse("daily"), number);
+        new Round(date(event, payload), payload.shortText("cycle_type").orElse("daily"), number);
     if (!begin(context.connection(), round, event)) {
       return Outcome.cancel("the learning cycle of " + round.date() + " has been run");
     }

@@ -10,12 +10,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.Supplier;
 import java.util.regex.Pattern;
 
 /**
  * A payload as the old system's scripts write them: a member may go by several names, a number may
- * be written as a string, null means absent. A member that is there and cannot be read so breaks a
- * rule, which is named.
+ * be written as a string, null and the empty string mean absent. A member that is there and cannot
+ * be read so breaks a rule, which is named, where the event is about it. Where it only describes
+ * ({@link #shortText}, {@link #readable}), it is left out, and the event counts.
  */
 final class Payload {
   private static final int MAX_LENGTH = 200;
@@ -49,24 +51,47 @@ final class Payload {
     return first(names).map(this::text);
   }
 
-  /** The first of these members that is a text, cut to 200 characters; for people to read. */
+  /**
+   * The first of these members that is a string, number or boolean, cut to 200 characters; for what
+   * only describes.
+   */
   Optional<String> shortText(String... names) {
     for (String name : names) {
-      JsonNode node = members.get(name);
-      if (node != null && node.isTextual() && !node.textValue().isEmpty()) {
-        String text = node.textValue();
-        return Optional.of(text.substring(0, Math.min(MAX_LENGTH, text.length())));
+      Optional<String> text = first(name).filter(m -> m.node().isValueNode()).map(Payload::cut);
+      if (text.isPresent()) {
+        return text;
       }
     }
     return Optional.empty();
   }
 
+  private static String cut(Member member) {
+    String text = member.node().asText();
+    return length(text) <= MAX_LENGTH
+        ? text
+        : text.substring(0, text.offsetByCodePoints(0, MAX_LENGTH));
+  }
+
   private String text(Member member) {
     String text = member.node().asText();
-    if (!member.node().isValueNode() || text.isEmpty() || text.length() > MAX_LENGTH) {
+    if (!member.node().isValueNode() || length(text) > MAX_LENGTH) {
       throw refused(member, "must be a string of 1 to 200 characters");
     }
     return text;
+  }
+
+  /** As the entrances count. */
+  private static int length(String text) {
+    return text.codePointCount(0, text.length());
+  }
+
+  /** What is read, or nothing where that breaks a rule; for what only describes. */
+  static <T> Optional<T> readable(Supplier<Optional<T>> reading) {
+    try {
+      return reading.get();
+    } catch (InvalidEventException e) {
+      return Optional.empty();
+    }
   }
 
   /**
@@ -146,19 +171,23 @@ final class Payload {
             });
   }
 
-  /** The texts in the first of these members that is a list; nulls and objects are passed over. */
+  /**
+   * The texts of 1 to 200 characters in the first of these members that is a list; what else is in
+   * it is passed over.
+   */
   List<String> texts(String... names) {
     List<String> texts = new ArrayList<>();
-    for (JsonNode item : list(names)) {
-      if (item.isValueNode() && !item.isNull()) {
-        texts.add(text(new Member(names[0], item)));
-      }
-    }
+    firstList(names)
+        .ifPresent(
+            list -> {
+              for (JsonNode item : list) {
+                String text = item.asText();
+                if (item.isValueNode() && isThere(item) && length(text) <= MAX_LENGTH) {
+                  texts.add(text);
+                }
+              }
+            });
     return texts;
-  }
-
-  private Iterable<JsonNode> list(String... names) {
-    return firstList(names).<Iterable<JsonNode>>map(list -> list).orElse(List.of());
   }
 
   private Optional<ArrayNode> firstList(String... names) {
@@ -213,11 +242,16 @@ final class Payload {
   private Optional<Member> first(String... names) {
     for (String name : names) {
       JsonNode node = members.get(name);
-      if (node != null && !node.isNull()) {
+      if (node != null && isThere(node)) {
         return Optional.of(new Member(name, node));
       }
     }
     return Optional.empty();
+  }
+
+  /** Old scripts write the empty string for what they do not know. */
+  private static boolean isThere(JsonNode node) {
+    return !node.isNull() && !(node.isTextual() && node.textValue().isEmpty());
   }
 
   private InvalidEventException refused(Member member, String rule) {

@@ -124,7 +124,7 @@ final class TaskBoard implements BatchHandler {
       return facts
           .taskId()
           .or(event::correlationId)
-          .map(task -> new Step(event, task, facts, Payload.of(event).text("priority")));
+          .map(task -> new Step(event, task, facts, Payload.of(event).shortText("priority")));
     }
 
     String name() {
@@ -221,12 +221,13 @@ final class TaskBoard implements BatchHandler {
     decision.put("task_type", type(step));
     decision.put("master", master);
     step.facts().workerId().ifPresent(worker -> decision.put("worker_id", worker));
-    Optional<BigDecimal> confidence = payload.ratio("confidence");
+    Optional<BigDecimal> confidence = Payload.readable(() -> payload.ratio("confidence"));
     if (confidence.isEmpty()) {
       confidence = modelConfidence(connection, type(step), master);
     }
     confidence.ifPresent(value -> decision.put("confidence", value));
-    decision.put("routing_reason", payload.text("routing_reason", "reason").orElse("assigned"));
+    decision.put(
+        "routing_reason", payload.shortText("routing_reason", "reason").orElse("assigned"));
     return EventDraft.of("routing.decision_made", NAME).withPayload(Json.of(decision));
   }
 

@@ -29,15 +29,15 @@ record TaskFacts(
     Payload payload = Payload.of(event);
     boolean isOfWorker = event.type().startsWith("worker.");
     return new TaskFacts(
-        isOfWorker ? payload.text("task_id", "current_task") : payload.text("task_id", "id"),
-        isOfWorker ? payload.text("task_type") : payload.text("task_type", "type"),
+        isOfWorker ? payload.shortText("task_id", "current_task") : payload.text("task_id", "id"),
+        isOfWorker ? payload.shortText("task_type") : payload.shortText("task_type", "type"),
         payload
-            .text("master", "assigned_master")
-            .or(() -> Payload.metadataOf(event).text("master")),
+            .shortText("master", "assigned_master")
+            .or(() -> Payload.metadataOf(event).shortText("master")),
         payload
             .text("worker_id", "worker")
             .or(() -> isOfWorker ? Optional.of(event.source()) : Optional.empty()),
-        payload.text("error_type").map(type -> type.toLowerCase(Locale.ROOT)),
+        payload.shortText("error_type").map(type -> type.toLowerCase(Locale.ROOT)),
         Occurrence.of(event));
   }
 }

@@ -110,7 +110,7 @@ final class WorkerHealth implements BatchHandler {
           Occurrence.of(event),
           status(event, payload),
           !event.type().equals("worker.completed") && !event.type().equals("worker.failed"),
-          payload.text("task_id", "current_task"));
+          payload.shortText("task_id", "current_task"));
     }
 
     private static String status(Event event, Payload payload) {
@@ -118,7 +118,7 @@ final class WorkerHealth implements BatchHandler {
         case "worker.started" -> "started";
         case "worker.completed" -> "completed";
         case "worker.failed" -> "failed";
-        default -> payload.text("status").orElse("healthy");
+        default -> payload.shortText("status").orElse("healthy");
       };
     }
   }

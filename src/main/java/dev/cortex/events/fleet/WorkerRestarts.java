@@ -72,7 +72,7 @@ final class WorkerRestarts implements BatchHandler {
         String worker = payload.text("worker_id", "worker").orElse(event.source());
         return Stream.of(new Loss(worker, "failed", event));
       }
-      return payload.text("alert_type").filter("stale_workers"::equals).isPresent()
+      return payload.shortText("alert_type").filter("stale_workers"::equals).isPresent()
           ? payload.texts("workers").stream().map(worker -> new Loss(worker, "stale", event))
           : Stream.empty();
     }

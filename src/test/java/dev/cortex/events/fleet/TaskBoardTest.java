@@ -52,6 +52,22 @@ class TaskBoardTest {
     assertThat(fleet.rows(POOL)).containsExactly("w-1 free");
   }
 
+  /** Old scripts write the empty string for what they do not know, and prose for a reason. */
+  @Test
+  void an_assignment_counts_whatever_it_says_beside() throws Exception {
+    emit(
+        "task.assigned",
+        "\"worker_id\": \"w-1\", \"master\": \"dev\", \"confidence\": 85, \"error_type\": {}, \"priority\": \"\","
+            + " \"routing_reason\": \"%s\"".formatted("so ".repeat(100)));
+    assertThat(fleet.rows(BOARD)).containsExactly("t-1 assigned dev w-1");
+    assertThat(fleet.rows(POOL)).containsExactly("w-1 busy t-1");
+    assertThat(fleet.rows("select master from fleet.decisions")).containsExactly("dev");
+
+    emit("task.completed", "\"worker_id\": \"w-1\", \"master\": \"\"");
+    assertThat(fleet.rows(BOARD)).containsExactly("t-1 completed dev w-1");
+    assertThat(fleet.rows(POOL)).isEmpty();
+  }
+
   @Test
   void worker_completed_closes_the_task_that_it_names_or_that_it_is_correlated_with()
       throws Exception {
