@@ -59,25 +59,39 @@ comment on column cortex.slots.pid is 'The session whose transaction runs it.';
 --
 -- Ended is a session only if the transaction that it has open is the one that the slot shows, which is known by its start
 -- (the slot's started_at is the now() of the claim): not a later one of the same session, whose budget may be another,
--- and nobody else's who was given the process id. And only if the caller may: it has the role of that session's login.
+-- and nobody else's who was given the process id. And only if the caller may: it has the role of that session's login. The
+-- login is asked for that, not a role that it has taken, of which the workers' logins are members, and not the reverse.
 -- Between the look and the signal lie microseconds, in which a transaction may end all the same.
 -- Locks: none.
 --
 -- Materialized: the planner would else ask for the end of every session that it reads, before it compares them.
 create function cortex.end_overruns() returns setof text
-language sql set search_path = cortex, pg_temp as $$
-  with overrun as materialized (
-    select h.name, a.pid
-      from cortex.slots s
-      join cortex.handlers h using (handler_id)
-      join pg_catalog.pg_stat_activity a on a.pid = s.pid
-     where a.datname = current_database()
-       and a.xact_start = s.started_at
-       and s.started_at < clock_timestamp() - 2 * h.time_budget
-       and pg_catalog.pg_has_role(a.usesysid, 'USAGE'))
-  select o.name
-    from overrun o
-   where pg_catalog.pg_terminate_backend(o.pid)
+language plpgsql set search_path = cortex, pg_temp as $$
+declare
+  v_role    constant text := current_setting('role');
+  v_names   text[];
+  v_pids    integer[];
+  v_started timestamptz[];
+begin
+  select array_agg(h.name), array_agg(s.pid), array_agg(s.started_at)
+    into v_names, v_pids, v_started
+    from cortex.slots s
+    join cortex.handlers h using (handler_id)
+   where s.started_at < clock_timestamp() - 2 * h.time_budget;
+  perform set_config('role', 'none', true);
+  return query
+    with overrun as materialized (
+      select s.name, a.pid
+        from unnest(v_names, v_pids, v_started) s(name, pid, started_at)
+        join pg_catalog.pg_stat_activity a on a.pid = s.pid
+       where a.datname = current_database()
+         and a.xact_start = s.started_at
+         and pg_catalog.pg_has_role(a.usesysid, 'USAGE'))
+    select o.name
+      from overrun o
+     where pg_catalog.pg_terminate_backend(o.pid);
+  perform set_config('role', v_role, true);
+end
 $$;
 
 comment on function cortex.end_overruns is 'Ends the transactions of slots that run for more than twice their handler''s time budget.';

@@ -76,12 +76,14 @@ class OverrunsTest {
     engine.emit(TYPE, 1);
     try (Connection stuck = database.address("cortex_worker").dataSource().getConnection();
         CortexEvents cortex =
-            engine.connect(
-                event -> {
-                  if (event instanceof TransactionEnded ended) {
-                    told.add(ended);
-                  }
-                })) {
+            engine
+                .connect(
+                    event -> {
+                      if (event instanceof TransactionEnded ended) {
+                        told.add(ended);
+                      }
+                    })
+                .as("cortex_worker")) { // as the command line does
       stuck.setAutoCommit(false);
       assertThat(engine.claim(stuck, handler("busy"), 1)).hasSize(1);
       show(stuck);
