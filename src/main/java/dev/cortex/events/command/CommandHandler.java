@@ -17,9 +17,9 @@ import java.util.TreeSet;
  * Runs a program for each event. The program gets the path of a file with the event's envelope as
  * its only argument, the same envelope on its standard input, and a directory of its own to work
  * in. Its exit status says what becomes of the delivery: 0 done, 75 retry, 65 dead, anything else
- * retry; the last 8,000 characters of what it wrote are the error. Where the lease is lost, the
- * time budget over or the worker stops, it gets SIGTERM and two seconds later SIGKILL, with all
- * that it has started.
+ * retry; the last 7,900 bytes of what it wrote are the error. Where the lease is lost, the time
+ * budget over or the worker stops, it gets SIGTERM and two seconds later SIGKILL, with all that it
+ * has started.
  *
  * <pre>{@code
  * HandlerDefinition.leased("on-task-failed", CommandHandler.of(Path.of("/opt/cortex/on-task-failed")))

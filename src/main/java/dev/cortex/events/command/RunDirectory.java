@@ -14,8 +14,8 @@ import java.util.stream.Stream;
  * the machine can read it, and it goes with the run.
  */
 final class RunDirectory implements AutoCloseable {
-  /** As much as an attempt's error holds. */
-  private static final int KEPT_OUTPUT = 8_000;
+  /** In bytes: what an attempt's error holds, the exit status aside. */
+  private static final int KEPT_OUTPUT = 7_900;
 
   /** What a program writes beyond this is dropped, so that it cannot fill the disk. */
   private static final long MAX_OUTPUT = 1024 * 1024;
@@ -33,9 +33,14 @@ final class RunDirectory implements AutoCloseable {
   /** A new one, with this envelope in it. */
   static RunDirectory of(String envelope) throws IOException {
     RunDirectory made = new RunDirectory(Files.createTempDirectory("cortex-command-"));
-    Files.writeString(made.event, envelope + "\n");
-    Files.createFile(made.output);
-    return made;
+    try {
+      Files.writeString(made.event, envelope + "\n");
+      Files.createFile(made.output);
+      return made;
+    } catch (IOException e) {
+      made.close();
+      throw e;
+    }
   }
 
   Path path() {

@@ -179,6 +179,16 @@ class CommandHandlerTest {
   }
 
   @Test
+  void the_end_of_a_long_output_is_kept_behind_the_exit_status() throws Exception {
+    work("head -c 100000 /dev/zero | tr '\\0' a; echo the end; exit 65");
+    emit("{}");
+    awaitAttempt("dead 1");
+    assertThat(text("select error from cortex.attempts where " + mine()))
+        .startsWith("exit status 65\na")
+        .endsWith("a" + "the end");
+  }
+
+  @Test
   void output_that_is_no_text_is_kept_as_far_as_it_is_some() throws Exception {
     work("echo; head -c 100000 /dev/urandom; printf '\\0\\377 end'; exit 65");
     emit("{}");
