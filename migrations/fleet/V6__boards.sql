@@ -249,10 +249,11 @@ select count(*) filter (where e.is_recent) > 0 as active,
   from (select l.received_at, s.active_within as within,
                l.received_at > clock_timestamp() - s.active_within as is_recent
           from fleet.settings s
-          left join lateral (select e.received_at, e.type from cortex.events e order by e.id desc limit 10001) l
-            on l.type not in ('system.observability_check', 'system.observability_reported')) e;
+          left join lateral (select e.received_at, e.type, e.source from cortex.events e order by e.id desc limit 10001) l
+            on l.type not in ('system.observability_check', 'system.observability_reported')
+           and not starts_with(l.source, 'schedule:')) e;
 
-comment on view fleet.observability is 'Whether the event system is active: events received within active_within (10001: more than 10,000).';
+comment on view fleet.observability is 'Whether the event system is active: events received within active_within (10001: more than 10,000), of others than its own clock.';
 
 grant select on
   fleet.task_board, fleet.worker_pool, fleet.routing_model, fleet.security_posture, fleet.remediations, fleet.threats,

@@ -25,7 +25,7 @@ public record Observability(
 
   /** Somebody works, and whoever has to answer has. */
   public boolean isActive() {
-    return workers > 0 && answered == deliveries && recentEvents > 0;
+    return workers > 0 && deliveries > 0 && answered == deliveries && recentEvents > 0;
   }
 
   /** By what one can tell. */

@@ -78,7 +78,7 @@ final class FailurePatterns implements BatchHandler {
              (select count(*)
                 from (select from fleet.failures g
                        where g.error_type = p.error_type
-                         and g.failed_at > p.last_at - p.failure_window
+                         and g.failed_at >= p.last_at - p.failure_window
                          and g.failed_at <= p.last_at
                        limit 10001) few) as occurrences
         from (select f.error_type, max(w.last_at) as last_at,
