@@ -70,7 +70,7 @@ final class TestServer implements AutoCloseable {
             ? Path.of(System.getProperty("java.io.tmpdir"))
             : Path.of(System.getProperty("project.basedir", "."), "target");
     String name =
-        "test-postgres-" + programs.major() + "-" + System.getProperty("surefire.forkNumber", "1");
+        "test-postgres-" + programs.major() + "-" + System.getProperty("test.fork", "1");
     return over(EmbeddedPostgres.open(parent.resolve(name)));
   }
 
