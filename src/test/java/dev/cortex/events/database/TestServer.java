@@ -69,8 +69,7 @@ final class TestServer implements AutoCloseable {
         identity.user().isPresent()
             ? Path.of(System.getProperty("java.io.tmpdir"))
             : Path.of(System.getProperty("project.basedir", "."), "target");
-    String name =
-        "test-postgres-" + programs.major() + "-" + System.getProperty("test.fork", "1");
+    String name = "test-postgres-" + programs.major() + "-" + System.getProperty("test.fork", "1");
     return over(EmbeddedPostgres.open(parent.resolve(name)));
   }
 
