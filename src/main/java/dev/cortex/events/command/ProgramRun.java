@@ -29,7 +29,7 @@ final class ProgramRun implements AutoCloseable {
       throws IOException {
     ProcessBuilder builder =
         new ProcessBuilder(List.of(program.toString(), directory.eventFile().toString()))
-            .directory(directory.path().toFile())
+            .directory(directory.work().toFile())
             .redirectInput(directory.eventFile().toFile())
             .redirectOutput(ProcessBuilder.Redirect.appendTo(directory.outputFile().toFile()))
             .redirectErrorStream(true);

@@ -128,7 +128,7 @@ class ArchitectureTest {
             "operate",
             "worker")
         .whereLayer("command")
-        .mayOnlyAccessLayers("event", "handler")
+        .mayOnlyAccessLayers("event", "file", "handler")
         .whereLayer("fleet")
         .mayOnlyAccessLayers("event", "handler", "archive")
         .whereLayer("daemon")

@@ -209,6 +209,14 @@ class CommandHandlerTest {
   }
 
   @Test
+  void what_it_does_to_its_own_directory_changes_nothing_of_how_it_has_ended() throws Exception {
+    work("mkdir -p shut/in && chmod 0 shut && rm -rf ./* 2> /dev/null; sleep 0.1; exit 0");
+    emit("{}");
+    awaitAttempt("done 1");
+    assertThat(attempts()).hasSize(1);
+  }
+
+  @Test
   void past_its_time_it_ends_with_all_that_it_has_started() throws Exception {
     work(
         """
