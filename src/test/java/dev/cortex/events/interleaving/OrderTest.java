@@ -392,11 +392,7 @@ class OrderTest {
   void interleaving_2_a_dead_head_that_is_skipped_says_so_in_the_audit() throws Exception {
     subscribe("skip");
     try (CortexEvents cortex = engine.connect()) {
-      cortex.work(
-          List.of(
-              HandlerDefinition.oneByOne("ordered", OrderTest::deadAtThree)
-                  .on(TYPE)
-                  .ordered(Order.byKey().withLanes(4).withDead(Order.WhenDead.SKIP))));
+      cortex.work(List.of(skipping()));
       emit(2, 10);
       engine.awaitNumber(18, HANDLED);
     }
@@ -410,6 +406,34 @@ class OrderTest {
     assertThat(engine.rows("select reason from cortex.dead_letters"))
         .containsExactly("handler_dead", "handler_dead");
     assertThat(engine.number("select count(*) from cortex.blocked_keys")).isZero();
+  }
+
+  @Test
+  void interleaving_2_a_handler_that_begins_to_skip_dead_heads_goes_on_with_the_keys_they_held()
+      throws Exception {
+    subscribe("hold");
+    try (CortexEvents cortex = engine.connect()) {
+      cortex.work(List.of(ordered(OrderTest::deadAtThree)));
+      emit(2, 10);
+      engine.awaitNumber(6, HANDLED);
+      engine.awaitNumber(2, "select count(*) from cortex.blocked where state = 'dead'");
+    }
+    try (CortexEvents cortex = engine.connect()) {
+      cortex.work(List.of(skipping()));
+      engine.awaitNumber(18, HANDLED);
+    }
+    assertThat(engine.text(HANDLED_OF, "k1")).isEqualTo("0 1 2 4 5 6 7 8 9");
+    assertThat(engine.number(VIOLATIONS)).isZero();
+    assertThat(engine.number("select count(*) from cortex.attempts where reason = 'key_skipped'"))
+        .isEqualTo(2);
+    assertThat(engine.number("select count(*) from cortex.dead_letters")).isEqualTo(2);
+    assertThat(engine.number("select count(*) from cortex.blocked_keys")).isZero();
+  }
+
+  private static HandlerDefinition skipping() {
+    return HandlerDefinition.oneByOne("ordered", OrderTest::deadAtThree)
+        .on(TYPE)
+        .ordered(Order.byKey().withLanes(4).withDead(Order.WhenDead.SKIP));
   }
 
   /** 5,000 events of one key in front, whose head is dead; the other key is behind them. */
