@@ -114,6 +114,19 @@ public final class LeaseStore {
          and leased_by = ?
       """;
 
+  /** What somebody is recording at this moment is not waited for. */
+  private static final String GIVE_BACK_IF_FREE =
+      """
+      update cortex.deliveries
+         set run_at = clock_timestamp(), leased_by = null, leased_at = null
+       where ctid = (
+               select d.ctid
+                 from cortex.deliveries d
+                where (d.handler_id, d.event, d.generation, d.fence) = (?, ?, ?, ?)
+                  and d.leased_by = ?
+                  for update skip locked)
+      """;
+
   /** Which leases end first: see the function, in migrations/engine/V35__lost_leases.sql. */
   private static final String LEASE_ENDS =
       """
@@ -281,7 +294,21 @@ public final class LeaseStore {
    * @return false when it was lost already
    */
   public boolean giveBack(Connection connection, Lease lease) throws SQLException {
-    try (PreparedStatement statement = connection.prepareStatement(GIVE_BACK)) {
+    return giveBack(connection, lease, GIVE_BACK);
+  }
+
+  /**
+   * The same, without waiting for anybody.
+   *
+   * @return false also when somebody else has the delivery locked
+   */
+  public boolean giveBackIfFree(Connection connection, Lease lease) throws SQLException {
+    return giveBack(connection, lease, GIVE_BACK_IF_FREE);
+  }
+
+  private static boolean giveBack(Connection connection, Lease lease, String sql)
+      throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(sql)) {
       bindKey(statement, lease);
       return statement.executeUpdate() == 1;
     }

@@ -19,6 +19,7 @@ public record Settlement(
     String outcome, String reason, String error, boolean isCharged, Next next, Duration delay) {
 
   private static final int MAX_ERROR_LENGTH = 8_000;
+  private static final Duration AFTER_CONTENTION = Duration.ofSeconds(1);
 
   /** What becomes of the delivery. */
   public enum Next {
@@ -41,6 +42,11 @@ public record Settlement(
   /** Due again after the delay, without an attempt being charged. */
   public static Settlement snooze(String reason, Duration delay) {
     return new Settlement("snooze", reason, "", false, Next.LATER, delay);
+  }
+
+  /** It met rivals time and again, and gives way to them for a while. */
+  public static Settlement contention() {
+    return snooze("contention", AFTER_CONTENTION);
   }
 
   /** Failed for the last time. */

@@ -28,8 +28,13 @@ public sealed interface EngineEvent {
   /** A batch met a deadlock, a serialization failure or a lock timeout, and shrinks. */
   record BatchClashed(String handler, int events) implements EngineEvent {}
 
-  /** A batch ran longer than its handler's time budget, and its connection was cut. */
-  record BatchOverran(String handler, int events) implements EngineEvent {}
+  /**
+   * A batch ran longer than its handler's time budget, and its connection was cut. What takes long
+   * is for a leased handler, whose time holds no transaction open.
+   *
+   * @param mode transactional, batch or leased
+   */
+  record BatchOverran(String handler, String mode, int events) implements EngineEvent {}
 
   /**
    * A handler does not return, although its connection was cut and its thread interrupted: the

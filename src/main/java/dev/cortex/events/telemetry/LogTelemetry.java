@@ -44,7 +44,11 @@ final class LogTelemetry implements Telemetry {
     } else if (event instanceof EngineEvent.BatchClashed batch) {
       LOG.debug("batch_clashed handler={} events={}", batch.handler(), batch.events());
     } else if (event instanceof EngineEvent.BatchOverran batch) {
-      LOG.warn("batch_overran handler={} events={}", batch.handler(), batch.events());
+      LOG.warn(
+          "batch_overran handler={} mode={} events={}",
+          batch.handler(),
+          batch.mode(),
+          batch.events());
     } else if (event instanceof EngineEvent.SlotLost lost) {
       LOG.error("slot_lost handler={} mode={} slot={}", lost.handler(), lost.mode(), lost.slot());
     } else if (event instanceof EngineEvent.TransactionEnded ended) {

@@ -105,27 +105,23 @@ final class BatchRunner {
   boolean handle(Session session, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException, InterruptedException {
     queue.batchSize().weighed(claimed.size(), weight(claimed));
-    List<Delivery> alone = alone(session.connection(), queue, claimed);
     AtomicBoolean isCommitted = new AtomicBoolean();
     try {
-      if (alone.isEmpty()) {
-        caution.beside(slot, () -> isCommitted.set(runBatch(session, queue, slot, claimed)));
-      } else {
+      List<Delivery> alone = alone(session.connection(), queue, claimed);
+      if (!alone.isEmpty()) {
         queue.marks().givenBack(claimed);
         session.connection().rollback();
-        for (Delivery suspect : alone) {
-          if (!session.isSpoiled()) {
-            caution.alone(
-                slot,
-                () -> slot.begin(queue, List.of(suspect), session),
-                () -> solo.run(session, queue, suspect));
-          }
-        }
+        runSuspects(session, queue, slot, alone);
+      } else if (!caution.beside(
+          slot, () -> isCommitted.set(runBatch(session, queue, slot, claimed)))) {
+        queue.marks().givenBack(claimed);
+        session.connection().rollback();
+        caution.awaitNobodyAlone();
       }
       return isCommitted.get();
     } catch (SQLException | RuntimeException | InterruptedException e) {
       queue.marks().givenBack(claimed);
-      if (session.isAborted()) {
+      if (session.isAborted() || slot.isAborted()) {
         throw new InterruptedException("it has overrun, or was given back: its connection was cut");
       }
       throw e;
@@ -144,12 +140,25 @@ final class BatchRunner {
     return suspects.isEmpty() || queue.lanes().isEmpty() ? suspects : claimed;
   }
 
+  private void runSuspects(Session session, HandlerQueue queue, Slot slot, List<Delivery> suspects)
+      throws SQLException, InterruptedException {
+    for (Delivery suspect : suspects) {
+      if (!session.isSpoiled()) {
+        caution.alone(
+            slot,
+            () -> solo.run(session, queue, suspect, locked -> begin(session, queue, slot, locked)));
+        slot.end(); // waiting for the next one's turn is nobody's time
+      }
+    }
+  }
+
   private boolean runBatch(Session session, HandlerQueue queue, Slot slot, List<Delivery> claimed)
       throws SQLException {
     slot.begin(queue, claimed, session);
     caution.show(slot);
     if (claimed.size() == 1) {
-      return solo.runLocked(session, queue, claimed.get(0));
+      return solo.runLocked(
+          session, queue, claimed.get(0), locked -> begin(session, queue, slot, locked));
     } else if (handleTogether(session, queue, claimed)) {
       return true;
     }
@@ -173,10 +182,16 @@ final class BatchRunner {
         queue.marks().givenBack(claimed);
         return;
       }
-      slot.begin(queue, List.of(delivery), session);
-      caution.show(slot);
-      solo.run(session, queue, delivery);
+      solo.run(session, queue, delivery, locked -> begin(session, queue, slot, locked));
+      slot.end();
     }
+  }
+
+  /** By the transaction that has locked it, which others know by when it began. */
+  private void begin(Session session, HandlerQueue queue, Slot slot, Delivery locked)
+      throws SQLException {
+    slot.begin(queue, List.of(locked), session);
+    caution.show(slot);
   }
 
   /**

@@ -6,6 +6,7 @@ import java.sql.SQLException;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import javax.sql.DataSource;
 
 /**
@@ -63,38 +64,53 @@ final class Caution {
     suspects.forEach(
         (delivery, deaths) -> {
           if (deaths > 0) {
-            queue.strikes().killed(delivery);
+            queue.strikes().add(delivery, Strikes.Charge.PROCESS_DIED);
           }
         });
     return List.copyOf(suspects.keySet());
   }
 
-  /** Runs a batch beside those of other slots. */
-  void beside(Slot slot, Work work) throws SQLException, InterruptedException {
-    if (isOn) {
-      run(slot, 1, work);
-    } else {
+  /**
+   * Runs a batch beside those of other slots, unless a suspect runs, or waits to.
+   *
+   * @return false when it has not run, and should let go of what it has claimed, which it would
+   *     hold for as long as the suspect takes
+   */
+  boolean beside(Slot slot, Work work) throws SQLException, InterruptedException {
+    if (!isOn) {
       work.run();
+      return true;
     }
+    // The one without a time does not ask whether somebody waits.
+    if (!process.tryAcquire(0, TimeUnit.SECONDS)) {
+      return false;
+    }
+    run(slot, 1, work);
+    return true;
   }
 
-  /** Runs a suspect, begun by the slot and shown, with nothing beside it. */
-  void alone(Slot slot, Runnable begin, Work work) throws SQLException, InterruptedException {
+  /** Waits until no suspect runs, nor waits to. */
+  void awaitNobodyAlone() throws InterruptedException {
+    process.acquire();
+    process.release();
+  }
+
+  /** Runs a suspect with nothing beside it, in the database's eyes too. */
+  void alone(Slot slot, Work work) throws SQLException, InterruptedException {
+    process.acquire(WHOLE_PROCESS);
     run(
         slot,
         WHOLE_PROCESS,
         () -> {
-          begin.run();
           try (Connection connection = pool.getConnection()) {
             store.clearOtherSlots(connection, workerId, slot.number());
-            show(slot, connection);
           }
           work.run();
         });
   }
 
-  private void run(Slot slot, int permits, Work work) throws SQLException, InterruptedException {
-    process.acquire(permits);
+  /** With permits that it has taken, which go with the work, or with the slot's thread. */
+  private void run(Slot slot, int permits, Work work) throws SQLException {
     Hold hold = slot.hold(() -> process.release(permits));
     try {
       work.run();
@@ -107,15 +123,11 @@ final class Caution {
   void show(Slot slot) throws SQLException {
     if (isOn) {
       try (Connection connection = pool.getConnection()) {
-        show(slot, connection);
+        slot.show(
+            running -> true,
+            (number, running) -> store.showSlot(connection, workerId, number, running));
       }
     }
-  }
-
-  private void show(Slot slot, Connection connection) throws SQLException {
-    slot.show(
-        running -> true,
-        (number, running) -> store.showSlot(connection, workerId, number, running));
   }
 
   /** The delivery has been charged for its deaths so far. It is run alone all the same. */

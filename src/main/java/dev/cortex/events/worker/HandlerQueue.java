@@ -76,7 +76,7 @@ final class HandlerQueue {
   /** A batch took longer than it may: the next one is smaller, and a single event is charged. */
   void overran(List<Delivery> deliveries) {
     if (deliveries.size() == 1) {
-      strikes.overran(deliveries.get(0));
+      strikes.add(deliveries.get(0), Strikes.Charge.TIME_BUDGET);
     } else {
       batchSize.clashed(definition.timeBudget());
     }

@@ -150,6 +150,7 @@ final class HeldLease {
         return false;
       }
       startedNanos = System.nanoTime() - usedNanos;
+      toldNanos = System.nanoTime(); // of a lease that was lost meanwhile: nothing ran to be ended
       isRunning = true;
       completing = Optional.of(session);
       return true;

@@ -118,7 +118,9 @@ final class LeaseKeeper {
       } else if (lease.hasLapsed(now)) {
         lost(lease, "lapsed");
       } else if (lease.tellOverrun(now)) {
-        telemetry.record(new EngineEvent.BatchOverran(lease.queue().name(), 1));
+        HandlerQueue queue = lease.queue();
+        telemetry.record(
+            new EngineEvent.BatchOverran(queue.name(), queue.definition().work().mode(), 1));
       }
     }
     return WATCH_INTERVAL;
@@ -142,7 +144,8 @@ final class LeaseKeeper {
   }
 
   /**
-   * Gives back what handlers hold that do not end, at the end of the worker.
+   * Gives back what handlers hold that do not end, at the end of the worker, each by itself: what
+   * is just being recorded keeps none of the others.
    *
    * @param patience how long one answer may take: what is not given back runs out
    */
@@ -153,7 +156,7 @@ final class LeaseKeeper {
     try (Connection connection = pool.getConnection()) {
       connection.setNetworkTimeout(Runnable::run, Math.toIntExact(patience.toMillis()));
       for (HeldLease lease : leases) {
-        store.giveBack(connection, lease.lease());
+        store.giveBackIfFree(connection, lease.lease());
         store.wakeIfAsleep(connection, lease.queue().handlerId());
       }
     }

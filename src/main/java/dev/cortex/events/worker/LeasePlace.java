@@ -30,7 +30,6 @@ final class LeasePlace implements Loop.Step {
   /** An acknowledgement that clashes this often in a row gives way for a while. */
   private static final int MAX_CLASHES = 20;
 
-  private static final Duration AFTER_CLASHES = Duration.ofSeconds(1);
   private static final int LONGEST_PAUSE_MILLIS = 50;
 
   /**
@@ -186,7 +185,7 @@ final class LeasePlace implements Loop.Step {
       unrecorded = Optional.of(finished.clashed());
       return Duration.ofMillis(1 + ThreadLocalRandom.current().nextInt(LONGEST_PAUSE_MILLIS));
     } else if (verdict instanceof Verdict.Clash) {
-      verdict = new Verdict.Settle(Settlement.snooze("contention", AFTER_CLASHES));
+      verdict = afterClashes(finished.held());
     }
     if (verdict instanceof Verdict.Settle || verdict instanceof Verdict.GivenBack) {
       unrecorded = Optional.of(finished.with(verdict));
@@ -197,13 +196,26 @@ final class LeasePlace implements Loop.Step {
     return Duration.ZERO;
   }
 
+  /** What clashes at its every turn is at fault itself. */
+  private static Verdict afterClashes(HeldLease held) {
+    Strikes strikes = held.queue().strikes();
+    strikes.add(held.lease().delivery(), Strikes.Charge.CONTENTION);
+    return charged(held).orElseGet(() -> new Verdict.Settle(Settlement.contention()));
+  }
+
+  private static Optional<Verdict> charged(HeldLease held) {
+    return held.queue()
+        .strikes()
+        .out(held.lease().delivery())
+        .map(charge -> Verdict.ofStrikes(charge, attempt(held), held.queue().definition().retry()));
+  }
+
   /** Writes what the handler gave and acknowledges, in one transaction. */
   private Verdict complete(Finished finished) throws SQLException {
     HeldLease held = finished.held();
-    Strikes strikes = held.queue().strikes();
-    Optional<Strikes.Charge> charge = strikes.out(held.lease().delivery());
-    if (charge.isPresent()) {
-      return Verdict.ofStrikes(charge.get(), attempt(held), held.queue().definition().retry());
+    Optional<Verdict> charged = charged(held);
+    if (charged.isPresent()) {
+      return charged.get();
     }
     try (Session session = sessions.open()) {
       Connection connection = session.connection();
@@ -226,7 +238,7 @@ final class LeasePlace implements Loop.Step {
       } else if (verdict instanceof Verdict.DatabaseGone) {
         // Of what the handler gave to be written. That only the acknowledgement fails is not its
         // doing.
-        strikes.add(held.lease().delivery());
+        held.queue().strikes().add(held.lease().delivery(), Strikes.Charge.DATABASE_GONE);
       } else {
         connection.rollback();
       }
@@ -250,8 +262,7 @@ final class LeasePlace implements Loop.Step {
    */
   private static Verdict tooLate(HeldLease held) {
     return held.state() == HeldLease.State.OVERRAN
-        ? Verdict.ofStrikes(
-            Strikes.Charge.TIME_BUDGET, attempt(held), held.queue().definition().retry())
+        ? Verdict.ofOverrunLease(attempt(held), held.queue().definition().retry())
         : new Verdict.Forfeited();
   }
 

@@ -94,13 +94,28 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
       }
       int workerId = workers.enter(session, options.name(), version(), handlerIds);
       // Before the first claim: what killed the last worker is about to be this one's.
-      HouseStore.Chores chores = new HouseStore().keepHouse(session, workerId);
+      HouseStore.Chores chores = keepHouse(workers, session, workerId);
       for (int vanished : chores.vanished()) {
         telemetry.record(new EngineEvent.WorkerVanished(vanished));
       }
       return new Opening(session, workerId, queues, chores.isCautious());
     } catch (SQLException | RuntimeException e) {
       discard(session);
+      throw e;
+    }
+  }
+
+  /** Where that fails, the worker has not died, and nobody is to take it for dead. */
+  private static HouseStore.Chores keepHouse(WorkerStore workers, Connection session, int workerId)
+      throws SQLException {
+    try {
+      return new HouseStore().keepHouse(session, workerId);
+    } catch (SQLException e) {
+      try {
+        workers.leave(session, workerId);
+      } catch (SQLException gone) {
+        e.addSuppressed(gone);
+      }
       throw e;
     }
   }

@@ -71,8 +71,10 @@ final class OverrunStep implements Loop.Step {
 
   private void end(Slot.Running running) {
     running.queue().overran(running.deliveries());
+    HandlerQueue queue = running.queue();
     telemetry.record(
-        new EngineEvent.BatchOverran(running.queue().name(), running.deliveries().size()));
+        new EngineEvent.BatchOverran(
+            queue.name(), queue.definition().work().mode(), running.deliveries().size()));
     running.abort();
     running.thread().interrupt();
   }

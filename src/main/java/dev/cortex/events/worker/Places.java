@@ -90,7 +90,7 @@ final class Places<P> {
 
   /** Another place instead of one whose thread does not come back. */
   void replace(P lost) {
-    worked.stream().filter(one -> one.place() == lost).forEach(one -> one.loop().stop());
+    worked.stream().filter(one -> one.place() == lost).forEach(one -> one.loop().giveUp());
     worked.removeIf(one -> one.place() == lost);
     if (all.size() < size * (1 + MAX_REPLACEMENTS) && !isStopped) {
       add().start();

@@ -114,6 +114,11 @@ final class Slot {
     return running;
   }
 
+  /** Whether what it runs was cut by others, on whatever connection. */
+  boolean isAborted() {
+    return running.map(now -> now.session().isAborted()).orElse(false);
+  }
+
   /** Whether the database shows something else than what it should. */
   boolean isToBeShown(Optional<Running> wanted) {
     showing.lock();

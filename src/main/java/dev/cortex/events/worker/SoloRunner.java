@@ -23,8 +23,6 @@ final class SoloRunner {
   /** A delivery that clashes this often in a row gives way for a while. */
   private static final int MAX_CLASHES = 5;
 
-  private static final Duration AFTER_CLASHES = Duration.ofSeconds(1);
-
   private final DeliveryStore store;
   private final Acknowledger acknowledger;
   private final HandlerCall call;
@@ -42,11 +40,18 @@ final class SoloRunner {
     this.workerId = workerId;
   }
 
+  /** Told of each transaction that locks the delivery to run it, before it runs. */
+  @FunctionalInterface
+  interface Begin {
+    void begin(Delivery locked) throws SQLException;
+  }
+
   /** Runs a delivery of an earlier transaction, unless it is no longer this worker's to run. */
-  void run(Session session, HandlerQueue queue, Delivery seen) throws SQLException {
+  void run(Session session, HandlerQueue queue, Delivery seen, Begin onBegin) throws SQLException {
     Optional<Delivery> locked = store.reclaim(session.connection(), seen);
     if (locked.isPresent()) {
-      runLocked(session, queue, locked.get());
+      onBegin.begin(locked.get());
+      runLocked(session, queue, locked.get(), onBegin);
     } else {
       leave(session, queue, seen);
     }
@@ -62,9 +67,11 @@ final class SoloRunner {
   /**
    * Runs a delivery that the open transaction has locked, and ends the transaction.
    *
+   * @param onBegin told of further transactions, if it clashes
    * @return whether this very transaction committed what became of it
    */
-  boolean runLocked(Session session, HandlerQueue queue, Delivery locked) throws SQLException {
+  boolean runLocked(Session session, HandlerQueue queue, Delivery locked, Begin onBegin)
+      throws SQLException {
     Optional<Delivery> delivery = Optional.of(locked);
     for (int clashes = 0; delivery.isPresent(); clashes++) {
       Ended ended = runOnce(session, queue, delivery.get());
@@ -74,8 +81,10 @@ final class SoloRunner {
       session.connection().rollback();
       delivery = store.reclaim(session.connection(), locked);
       if (delivery.isPresent() && clashes >= MAX_CLASHES) {
-        record(session, queue, delivery.get(), Settlement.snooze("contention", AFTER_CLASHES));
+        record(session, queue, delivery.get(), afterClashes(queue, delivery.get()));
         return false;
+      } else if (delivery.isPresent()) {
+        onBegin.begin(delivery.get());
       }
     }
     leave(session, queue, locked);
@@ -123,11 +132,12 @@ final class SoloRunner {
       queue.batchSize().clashed(Duration.ofNanos(System.nanoTime() - start));
       return Ended.CLASHED;
     } else if (verdict instanceof Verdict.DatabaseGone gone) {
-      queue.strikes().add(delivery);
+      queue.strikes().add(delivery, Strikes.Charge.DATABASE_GONE);
       throw gone.error();
     }
     Settlement settlement = ((Verdict.Settle) verdict).settlement();
     if (undo(session, beforeHandler) && record(session, queue, delivery, settlement)) {
+      queue.strikes().forget(delivery);
       return Ended.HERE;
     }
     recordAfresh(session, queue, delivery, settlement);
@@ -199,6 +209,16 @@ final class SoloRunner {
     return "3B001".equals(error.getSQLState()) || "25P01".equals(error.getSQLState());
   }
 
+  /** What clashes at its every turn is at fault itself. */
+  private static Settlement afterClashes(HandlerQueue queue, Delivery delivery) {
+    queue.strikes().add(delivery, Strikes.Charge.CONTENTION);
+    return queue
+        .strikes()
+        .out(delivery)
+        .map(charge -> charged(queue, delivery, charge))
+        .orElseGet(Settlement::contention);
+  }
+
   private static Settlement charged(HandlerQueue queue, Delivery delivery, Strikes.Charge charge) {
     Settlement settlement =
         Verdict.charge(
@@ -256,7 +276,7 @@ final class SoloRunner {
     } catch (SQLException e) {
       // The session is gone too, as after a timeout of the server's: charged in the end all the
       // same.
-      queue.strikes().add(seen);
+      queue.strikes().add(seen, Strikes.Charge.DATABASE_GONE);
       throw e;
     }
   }

@@ -8,82 +8,64 @@ import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * How often the database went away while this process ran a delivery alone. The database's faults
- * are free, but a delivery under which it goes away every time is at fault itself, and is charged.
+ * How often this process ran a delivery, alone, that came to nothing through no fault that costs an
+ * attempt. What others are at fault for is free; but what happens to a delivery every time is its
+ * own doing, and is charged.
  *
- * <p>Thread-safe. Remembers the last thousand deliveries only.
+ * <p>Thread-safe. Remembers the last thousand strikes only.
  */
 final class Strikes {
   /** Why a delivery is charged instead of run. */
   enum Charge {
-    DATABASE_GONE("database_gone", "the database went away under the handler, time and again"),
-    TIME_BUDGET("time_budget", "the handler took longer than its time budget"),
-    PROCESS_DIED("process_died", "the process that ran it alone died of it, or by chance with it");
+    PROCESS_DIED(
+        1, "process_died", "the process that ran it alone died of it, or by chance with it"),
+    TIME_BUDGET(
+        1,
+        "time_budget",
+        "the handler took longer than its time budget; what takes long is for a leased handler"),
+    DATABASE_GONE(5, "database_gone", "the database went away under the handler, time and again"),
+    CONTENTION(10, "contention", "it clashed with other transactions, time and again");
+
+    /** This many in a row are nobody else's fault. */
+    private final int out;
 
     final String reason;
     final String error;
 
-    Charge(String reason, String error) {
+    Charge(int out, String reason, String error) {
+      this.out = out;
       this.reason = reason;
       this.error = error;
     }
   }
 
-  /** This many in a row are nobody else's fault. */
-  private static final int OUT = 5;
-
   private static final int REMEMBERED = 1_000;
 
-  private record Strike(int count, Charge charge) {}
-
   /** With the attempt: what another process has run and charged since then begins anew. */
-  private record Key(long number, short generation, int attempt) {
-    static Key of(Delivery delivery) {
-      return new Key(delivery.number(), delivery.generation(), delivery.attempt());
+  private record Key(long number, short generation, int attempt, Charge charge) {
+    static Key of(Delivery delivery, Charge charge) {
+      return new Key(delivery.number(), delivery.generation(), delivery.attempt(), charge);
     }
   }
 
   private final ReentrantLock lock = new ReentrantLock();
 
   @GuardedBy("lock")
-  private final Map<Key, Strike> strikes =
+  private final Map<Key, Integer> counts =
       new LinkedHashMap<>() {
         private static final long serialVersionUID = 1L;
 
         @Override
-        protected boolean removeEldestEntry(Map.Entry<Key, Strike> eldest) {
+        protected boolean removeEldestEntry(Map.Entry<Key, Integer> eldest) {
           return size() > REMEMBERED;
         }
       };
 
-  /** The database went away under this delivery. */
-  void add(Delivery delivery) {
+  /** It has happened to this delivery once more. */
+  void add(Delivery delivery, Charge charge) {
     lock.lock();
     try {
-      strikes.merge(
-          Key.of(delivery),
-          new Strike(1, Charge.DATABASE_GONE),
-          (known, one) -> new Strike(known.count() + 1, known.charge()));
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  /** This delivery, run alone, took longer than it may. */
-  void overran(Delivery delivery) {
-    lock.lock();
-    try {
-      strikes.put(Key.of(delivery), new Strike(OUT, Charge.TIME_BUDGET));
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  /** A process died while it ran this delivery alone. */
-  void killed(Delivery delivery) {
-    lock.lock();
-    try {
-      strikes.put(Key.of(delivery), new Strike(OUT, Charge.PROCESS_DIED));
+      counts.merge(Key.of(delivery, charge), 1, Integer::sum);
     } finally {
       lock.unlock();
     }
@@ -93,12 +75,25 @@ final class Strikes {
   Optional<Charge> out(Delivery delivery) {
     lock.lock();
     try {
-      Strike strike = strikes.get(Key.of(delivery));
-      if (strike == null || strike.count() < OUT) {
-        return Optional.empty();
+      for (Charge charge : Charge.values()) {
+        if (counts.getOrDefault(Key.of(delivery, charge), 0) >= charge.out) {
+          forget(delivery);
+          return Optional.of(charge);
+        }
       }
-      strikes.remove(Key.of(delivery));
-      return Optional.of(strike.charge());
+      return Optional.empty();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** The delivery came to something. */
+  void forget(Delivery delivery) {
+    lock.lock();
+    try {
+      for (Charge charge : Charge.values()) {
+        counts.remove(Key.of(delivery, charge));
+      }
     } finally {
       lock.unlock();
     }

@@ -67,9 +67,15 @@ sealed interface Verdict {
             case INTERRUPTED, OTHER -> charged("handler_failed", threw.failure(), attempt, policy);
           };
       case RECALLED -> new GivenBack();
-      case OVERRAN -> ofStrikes(Strikes.Charge.TIME_BUDGET, attempt, policy);
+      case OVERRAN -> ofOverrunLease(attempt, policy);
       case LOST -> new Forfeited();
     };
+  }
+
+  /** A leased handler took longer than it may. */
+  static Verdict ofOverrunLease(int attempt, RetryPolicy policy) {
+    return new Settle(
+        charge("time_budget", "the handler took longer than its time budget", attempt, policy));
   }
 
   /** Charges what is at fault after all. */

@@ -19,6 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(180)
 class KillerEventTest {
   private static final int EVENTS = 300;
+  private static final int LEASED_EVENTS = 20;
 
   /** One finds nothing, one finds the batch, the rest are the attempts. */
   private static final int MAX_DEATHS = 2 + KillerWorker.MAX_ATTEMPTS;
@@ -48,48 +49,77 @@ class KillerEventTest {
   @ValueSource(strings = {"kill", "exit"})
   void interleaving_8_it_ends_in_the_dead_letter_and_costs_its_neighbours_nothing(String how)
       throws Exception {
+    emit(EVENTS, how);
+
+    assertThat(work("transactional", EVENTS)).as("deaths").isLessThanOrEqualTo(MAX_DEATHS);
+
+    assertThat(charged("process_died")).isEqualTo(KillerWorker.MAX_ATTEMPTS);
+    everybody_else_is_done_once(EVENTS);
+  }
+
+  /** Found by its leases, each of which runs out. */
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(strings = {"kill", "exit"})
+  void interleaving_8_under_a_lease_it_ends_in_the_dead_letter_too(String how) throws Exception {
+    emit(LEASED_EVENTS, how);
+
+    assertThat(work("leased", LEASED_EVENTS)).as("deaths").isEqualTo(KillerWorker.MAX_ATTEMPTS);
+
+    assertThat(charged("lease_lost")).isEqualTo(KillerWorker.MAX_ATTEMPTS);
+    everybody_else_is_done_once(LEASED_EVENTS);
+  }
+
+  private void emit(int events, String how) throws SQLException {
     database.runAsSuperuser(
         "set session_replication_role = replica; truncate cortex.events, cortex.deliveries,"
             + " cortex.attempts, cortex.suspects, cortex.slots, cortex.workers, killer_effects");
     database.run(
         """
         insert into cortex.events (type, source, payload)
-        select 'crash.killer', 'test', case when n = 150 then '{"%s": true}'::jsonb else '{}' end
-          from generate_series(1, 300) n
+        select 'crash.killer', 'test', case when n = %2$d then '{"%1$s": true}'::jsonb else '{}' end
+          from generate_series(1, %3$d) n
         """
-            .formatted(how));
+            .formatted(how, events / 2, events));
+  }
 
+  /** Works until all have ended, and returns how often the worker died of it. */
+  private int work(String mode, int events) throws Exception {
     int deaths = 0;
-    Process worker = start();
-    while (database.count(ENDED) < EVENTS) {
+    Process worker = start(mode);
+    while (database.count(ENDED) < events) {
       if (!worker.isAlive()) {
         assertThat(worker.exitValue()).isEqualTo(KillerWorker.EXIT_STATUS);
-        assertThat(++deaths).as("deaths").isLessThanOrEqualTo(MAX_DEATHS);
-        worker = start();
+        deaths++;
+        worker = start(mode);
       }
     }
+    return deaths;
+  }
 
-    assertThat(
-            database.count(
-                "select count(*) from cortex.attempts where reason = 'process_died'"
-                    + " and outcome in ('crash', 'dead')"))
-        .isEqualTo(KillerWorker.MAX_ATTEMPTS);
+  private long charged(String reason) throws SQLException {
+    return database.count(
+        "select count(*) from cortex.attempts where outcome in ('crash', 'dead') and reason = '%s'"
+            .formatted(reason));
+  }
+
+  private void everybody_else_is_done_once(int events) throws SQLException {
     assertThat(database.count("select count(*) from cortex.attempts where outcome = 'dead'"))
         .isEqualTo(1);
     assertThat(database.count("select count(*) from cortex.attempts where outcome = 'done'"))
-        .isEqualTo(EVENTS - 1);
+        .isEqualTo(events - 1);
     assertThat(
             database.count(
                 "select count(*) from cortex.attempts where outcome = 'done' and attempt > 1"))
         .as("neighbours that were charged")
         .isZero();
     assertThat(database.count("select count(distinct event_id) from killer_effects"))
-        .isEqualTo(EVENTS - 1);
-    assertThat(database.count("select count(*) from killer_effects")).isEqualTo(EVENTS - 1);
+        .isEqualTo(events - 1);
+    assertThat(database.count("select count(*) from killer_effects")).isEqualTo(events - 1);
   }
 
-  private Process start() throws IOException, SQLException {
-    Process process = WorkerProcess.jvm(KillerWorker.class, database.url("cortex_worker")).start();
+  private Process start(String mode) throws IOException, SQLException {
+    Process process =
+        WorkerProcess.jvm(KillerWorker.class, database.url("cortex_worker"), mode).start();
     started.add(process);
     return process;
   }

@@ -99,6 +99,36 @@ class ContentionTest {
         .contains(25);
   }
 
+  /** By a second connection, for a row that its first one has locked. */
+  @Test
+  void interleaving_11_what_waits_for_itself_every_time_is_charged_in_the_end() throws Exception {
+    engine.subscribe("own_rival", TYPE);
+    engine.emit(TYPE, 1);
+    HandlerDefinition definition =
+        HandlerDefinition.oneByOne(
+                "own_rival",
+                (event, context) -> {
+                  count(context.connection(), 1);
+                  try (Connection second = engine.superuser()) {
+                    TestEngine.run(second, "set lock_timeout = '1ms'");
+                    count(second, 1);
+                  }
+                  return Outcome.done();
+                })
+            .on(TYPE)
+            .withRetry(TestEngine.QUICK.withMaxAttempts(1));
+    try (CortexEvents cortex = engine.connect(telemetry)) {
+      cortex.work(List.of(definition));
+      engine.awaitNumber(1, "select count(*) from cortex.attempts where outcome = 'dead'");
+    }
+    assertThat(
+            engine.rows(
+                "select outcome || ' ' || reason || ' ' || count(*) from cortex.attempts"
+                    + " group by outcome, reason order by outcome"))
+        .containsExactlyInAnyOrder("dead contention 1", "snooze contention 9");
+    assertThat(engine.number("select sum(n) from counters")).isZero();
+  }
+
   /** Two batches lock two rows in opposite orders and wait for each other. */
   @Test
   void interleaving_11_a_deadlock_of_two_batches_costs_no_attempt() throws Exception {

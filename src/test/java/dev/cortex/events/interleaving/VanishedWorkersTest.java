@@ -12,6 +12,7 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.BeforeEach;
@@ -113,6 +114,56 @@ class VanishedWorkersTest {
     }
     assertThat(told).noneMatch(event -> event instanceof EngineEvent.WorkerVanished);
     assertThat(engine.rows(TestEngine.ATTEMPTS, "slow")).containsExactly("0 done 1");
+  }
+
+  @Test
+  void a_worker_whose_listening_session_alone_was_cut_is_suspected_of_nothing() throws Exception {
+    engine.subscribe("slow", TYPE);
+    engine.emit(TYPE, 1);
+    CountDownLatch mayGoOn = new CountDownLatch(1);
+    try (Connection life = engine.session();
+        CortexEvents cortex = engine.connect()) {
+      int self = TestEngine.enter(life);
+      cortex.work(
+          List.of(
+              HandlerDefinition.oneByOne(
+                      "slow",
+                      (event, context) -> {
+                        mayGoOn.await();
+                        return TestEngine.effect("slow", event, context);
+                      })
+                  .on(TYPE)));
+      engine.awaitNumber(1, "select count(*) from cortex.slots");
+      int cut = (int) engine.number("select worker_id from cortex.slots");
+      CompletableFuture<Void> locked =
+          CompletableFuture.runAsync(() -> lock(life, cut)); // before the worker can have it back
+      engine.awaitBlocked(life);
+      engine.runAsSuperuser(
+          """
+          select pg_terminate_backend(l.pid) from pg_locks l
+           where l.locktype = 'advisory' and l.granted and l.objid = %d
+             and l.classid = cortex.worker_lock_class()"""
+              .formatted(cut));
+      locked.join();
+
+      assertThat(TestEngine.text(life, BURIED, self)).isEqualTo("1");
+
+      assertThat(engine.number("select count(*) from cortex.suspects")).isZero();
+      assertThat(engine.number("select count(*) from cortex.slots")).isEqualTo(1);
+      mayGoOn.countDown();
+      engine.awaitNumber(1, "select count(*) from cortex.attempts where outcome = 'done'");
+    } finally {
+      mayGoOn.countDown();
+    }
+    assertThat(engine.rows(TestEngine.ATTEMPTS, "slow")).containsExactly("0 done 1");
+  }
+
+  private static void lock(Connection session, int worker) {
+    try {
+      TestEngine.run(session, "select pg_advisory_lock(cortex.worker_lock_class(), ?)", worker);
+    } catch (SQLException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   /** A worker whose process is not there. */

@@ -234,6 +234,43 @@ class LeasedHandlersTest {
             .withTimeBudget(budget));
     emit();
     begun.await();
+    takeDatabaseAway(budget);
+    awaitCount(1, audit("done") + " and attempt = 1");
+    assertThat(count(audit("%"))).isOne();
+    assertThat(count(effects())).isOne();
+    assertThat(calls.get()).isOne();
+  }
+
+  /** Where nobody else has leased it meanwhile, the fence lets it through. */
+  @Test
+  void what_waits_for_the_database_for_longer_than_its_lease_is_neither_cut_nor_stuck()
+      throws Exception {
+    AtomicInteger calls = new AtomicInteger();
+    work(
+        leased(
+                (event, context) -> {
+                  calls.incrementAndGet();
+                  context.complete(connection -> effect(connection, event));
+                  // Long enough for whoever watches the lease to look.
+                  context.complete(connection -> execute(connection, "select pg_sleep(0.3)"));
+                  begun.countDown();
+                  mayEnd.await();
+                  return Outcome.done();
+                })
+            .withLease(Duration.ofSeconds(1)),
+        options().withLeases(1));
+    emit();
+    begun.await();
+    takeDatabaseAway(Duration.ofSeconds(12));
+    awaitCount(1, audit("done") + " and attempt = 1");
+    assertThat(count(audit("%"))).isOne();
+    assertThat(count(effects())).isOne();
+    assertThat(calls.get()).isOne();
+    assertThat(told).doesNotHaveAnyElementsOfTypes(EngineEvent.SlotLost.class);
+  }
+
+  /** For so long, from before the handler may end. */
+  private void takeDatabaseAway(Duration time) throws SQLException {
     long start = System.nanoTime();
     try (Connection superuser = database.superuserAddress().dataSource().getConnection()) {
       limitConnections(superuser, 0);
@@ -243,15 +280,11 @@ class LeasedHandlersTest {
             "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
                 + " where datname = current_database() and pid <> pg_backend_pid()");
         mayEnd.countDown();
-        await().atMost(PATIENCE).until(() -> System.nanoTime() - start > budget.toNanos());
+        await().atMost(PATIENCE).until(() -> System.nanoTime() - start > time.toNanos());
       } finally {
         limitConnections(superuser, -1);
       }
     }
-    awaitCount(1, audit("done") + " and attempt = 1");
-    assertThat(count(audit("%"))).isOne();
-    assertThat(count(effects())).isOne();
-    assertThat(calls.get()).isOne();
   }
 
   /** Of whoever is no superuser. */
@@ -438,7 +471,7 @@ class LeasedHandlersTest {
     work(blocking().withTimeBudget(Duration.ofMillis(200)).withRetry(QUICK.withMaxAttempts(1)));
     emit();
     assertThat(seenLost.get(PATIENCE.toSeconds(), TimeUnit.SECONDS)).isTrue();
-    heard(EngineEvent.BatchOverran.class);
+    assertThat(heard(EngineEvent.BatchOverran.class).mode()).isEqualTo("leased");
     awaitCount(1, audit("dead") + " and reason = 'time_budget'");
   }
 

@@ -8,7 +8,7 @@ import java.time.Instant;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
-/** When a delivery under which the database goes away is at fault itself. */
+/** When a delivery to which the same happens every time is at fault itself. */
 class StrikesTest {
   private final Strikes strikes = new Strikes();
 
@@ -26,6 +26,25 @@ class StrikesTest {
   }
 
   @Test
+  void what_came_to_something_meanwhile_begins_anew() {
+    strike(delivery(1, 0), 4);
+    strikes.forget(delivery(1, 0));
+    strike(delivery(1, 0), 4);
+    assertThat(strikes.out(delivery(1, 0))).isEmpty();
+  }
+
+  @Test
+  void different_faults_do_not_add_up() {
+    strike(delivery(1, 0), 4);
+    for (int i = 0; i < 9; i++) {
+      strikes.add(delivery(1, 0), Strikes.Charge.CONTENTION);
+    }
+    assertThat(strikes.out(delivery(1, 0))).isEmpty();
+    strikes.add(delivery(1, 0), Strikes.Charge.CONTENTION);
+    assertThat(strikes.out(delivery(1, 0))).contains(Strikes.Charge.CONTENTION);
+  }
+
+  @Test
   void they_are_counted_for_each_event_and_generation() {
     strike(delivery(1, 0), 5);
     assertThat(strikes.out(delivery(2, 0))).isEmpty();
@@ -35,7 +54,7 @@ class StrikesTest {
 
   @Test
   void what_was_run_and_charged_elsewhere_since_begins_anew() {
-    strikes.overran(delivery(1, 0, 0));
+    strikes.add(delivery(1, 0, 0), Strikes.Charge.TIME_BUDGET);
     assertThat(strikes.out(delivery(1, 0, 1))).isEmpty();
     assertThat(strikes.out(delivery(1, 0, 0))).contains(Strikes.Charge.TIME_BUDGET);
   }
@@ -57,7 +76,7 @@ class StrikesTest {
 
   private void strike(Delivery delivery, int times) {
     for (int i = 0; i < times; i++) {
-      strikes.add(delivery);
+      strikes.add(delivery, Strikes.Charge.DATABASE_GONE);
     }
   }
 

@@ -248,6 +248,24 @@ class WorkerLifeTest {
   }
 
   @Test
+  void a_start_that_fails_half_way_is_taken_for_nobodys_death() throws Exception {
+    runAsSuperuser("revoke execute on function cortex.keep_house from cortex_worker");
+    try (CortexEvents cortex = CortexEvents.connect(database.address("cortex_worker"))) {
+      assertThatThrownBy(
+              () ->
+                  cortex.work(
+                      List.of(handler("half-way")), WorkerOptions.defaults().withName("half-way")))
+          .hasMessageContaining("keep_house");
+    } finally {
+      runAsSuperuser("grant execute on function cortex.keep_house to cortex_worker");
+    }
+    assertThat(
+            number(
+                "select count(*) from cortex.workers where name = 'half-way' and stopped_at is not null and not vanished"))
+        .isEqualTo(1);
+  }
+
+  @Test
   void two_handlers_of_one_name_are_refused() {
     try (CortexEvents cortex = CortexEvents.connect(database.address())) {
       assertThatThrownBy(() -> cortex.work(List.of(handler("twice"), handler("twice"))))
@@ -305,6 +323,13 @@ class WorkerLifeTest {
         "select count(*) from pg_stat_activity where datname = current_database() and application_name = '"
             + pool
             + "'");
+  }
+
+  private void runAsSuperuser(String sql) throws SQLException {
+    try (Connection connection = database.superuserAddress().dataSource().getConnection();
+        Statement statement = connection.createStatement()) {
+      statement.execute(sql);
+    }
   }
 
   private void run(String sql) throws SQLException {
