@@ -1,9 +1,11 @@
 package dev.cortex.events.delivery;
 
 import dev.cortex.events.event.Priority;
+import java.util.Collection;
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Which part of a handler's queue a claim looks at: from (inclusive) and to (exclusive) for each
@@ -88,27 +90,36 @@ public final class ClaimWindow {
   }
 
   String fromAt() {
-    return runAtArray(from);
+    return runAtArray(from.values().stream());
   }
 
   String fromNumber() {
-    return numberArray(from);
+    return numberArray(from.values().stream());
+  }
+
+  /** Of several windows, one behind the other. */
+  static String fromAt(Collection<ClaimWindow> windows) {
+    return runAtArray(windows.stream().flatMap(window -> window.from.values().stream()));
+  }
+
+  static String fromNumber(Collection<ClaimWindow> windows) {
+    return numberArray(windows.stream().flatMap(window -> window.from.values().stream()));
   }
 
   String toAt() {
-    return runAtArray(to);
+    return runAtArray(to.values().stream());
   }
 
   String toNumber() {
-    return numberArray(to);
+    return numberArray(to.values().stream());
   }
 
-  private static String runAtArray(Map<Priority, Mark> marks) {
-    return marks.values().stream().map(Mark::runAtText).collect(Collectors.joining(",", "{", "}"));
+  private static String runAtArray(Stream<Mark> marks) {
+    return marks.map(Mark::runAtText).collect(Collectors.joining(",", "{", "}"));
   }
 
-  private static String numberArray(Map<Priority, Mark> marks) {
-    return marks.values().stream()
+  private static String numberArray(Stream<Mark> marks) {
+    return marks
         .map(mark -> Long.toString(mark.number()))
         .collect(Collectors.joining(",", "{", "}"));
   }

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -127,7 +128,7 @@ public final class DeliveryStore {
   private static final String DUE_HANDLERS =
       """
       select handler_id, is_due and cortex.has_room(handler_id), next_run_at, checked_at
-        from cortex.due_handlers(?::text::smallint[])
+        from cortex.due_handlers(?::text::smallint[], ?::text::timestamptz[], ?::text::bigint[])
       """;
 
   private final LaneStore lanes = new LaneStore();
@@ -328,12 +329,21 @@ public final class DeliveryStore {
     }
   }
 
-  /** Asks, in auto-commit, which of these handlers have something to claim. */
-  public List<DueHandler> dueHandlers(Connection autoCommit, Collection<Short> handlerIds)
+  /**
+   * Asks, in auto-commit, which of these handlers have something to claim.
+   *
+   * @param windows from where on to look, by handler
+   */
+  public List<DueHandler> dueHandlers(Connection autoCommit, Map<Short, ClaimWindow> windows)
       throws SQLException {
     try (PreparedStatement statement = autoCommit.prepareStatement(DUE_HANDLERS)) {
       statement.setString(
-          1, handlerIds.stream().map(String::valueOf).collect(Collectors.joining(",", "{", "}")));
+          1,
+          windows.keySet().stream()
+              .map(String::valueOf)
+              .collect(Collectors.joining(",", "{", "}")));
+      statement.setString(2, ClaimWindow.fromAt(windows.values()));
+      statement.setString(3, ClaimWindow.fromNumber(windows.values()));
       try (ResultSet rows = statement.executeQuery()) {
         return toDueHandlers(rows);
       }

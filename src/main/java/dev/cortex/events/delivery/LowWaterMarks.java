@@ -29,9 +29,10 @@ import java.util.concurrent.locks.ReentrantLock;
  *       somebody says that there is something to find.
  *   <li>A sweep that fills its batch moves the mark back to its first row, so that a million late
  *       rows are not taken one batch per sweep.
- *   <li>The mark moves forward after a commit only, and back to the first row of what this process
- *       gave back. Once it has moved back, a claim that began before then moves it forward no more:
- *       that claim did not look at what the mark went back for.
+ *   <li>The mark moves forward with the claim, so that the slots of a process do not walk over each
+ *       other's rows, and back to the first row of what this process gave back, or rolled back.
+ *       Once it has moved back, a claim that began before then moves it forward no more: that claim
+ *       did not look at what the mark went back for.
  *   <li>A server clock behind the mark drops all marks: what is born now is born below them.
  * </ul>
  *
@@ -125,14 +126,31 @@ public final class LowWaterMarks {
   }
 
   /**
-   * The claim through this window was handled and committed.
+   * Where to look for what has come lately: from where the marks were a second ago. What commits or
+   * is freed below that is for a sweep, or for a look from the beginning.
+   *
+   * @param now {@link System#nanoTime()}
+   */
+  public ClaimWindow lately(long now) {
+    lock.lock();
+    try {
+      remember(now);
+      return new ClaimWindow(Kind.AHEAD, floor(memory.getFirst()), ClaimWindow.all(Mark.END), age);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /**
+   * The claim through this window has returned. If what it claimed does not commit, {@link
+   * #givenBack} has to follow.
    *
    * @param claimed what it returned, by priority, maybe nothing
    * @param isFull whether there may be more behind it
    * @param cost how long the claim took
    * @param now {@link System#nanoTime()}
    */
-  public void committed(
+  public void claimed(
       ClaimWindow window, List<Delivery> claimed, boolean isFull, Duration cost, long now) {
     lock.lock();
     try {

@@ -70,13 +70,15 @@ final class BatchRunner {
         onClaim.accept(Found.NO_PLACE);
         return;
       }
+      // Before it is run: the other slots need not walk over what this one holds. What does not
+      // commit is given back.
+      queue.marks().claimed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
       onClaim.accept(found(window, claimed.size(), limit));
       if (claimed.isEmpty()) {
         connection.rollback();
       } else {
         handle(session, queue, slot, claimed);
       }
-      queue.marks().committed(window, claimed, claimed.size() >= limit, cost, System.nanoTime());
     }
   }
 

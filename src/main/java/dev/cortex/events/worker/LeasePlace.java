@@ -134,7 +134,7 @@ final class LeasePlace implements Loop.Step {
     List<Delivery> claimed = lease.map(Lease::delivery).stream().toList();
     long now = System.nanoTime();
     dispatcher.claimed(turn, found(window, lease.isPresent()));
-    queue.marks().committed(window, claimed, lease.isPresent(), Duration.ofNanos(now - sent), now);
+    queue.marks().claimed(window, claimed, lease.isPresent(), Duration.ofNanos(now - sent), now);
     lease.ifPresent(taken -> tellSettled(queue, taken));
     return lease.filter(Lease::isHeld).map(taken -> new HeldLease(queue, taken, sent));
   }

@@ -1,6 +1,7 @@
 package dev.cortex.events.worker;
 
 import com.google.errorprone.annotations.concurrent.GuardedBy;
+import dev.cortex.events.delivery.ClaimWindow;
 import dev.cortex.events.delivery.DeliveryStore;
 import dev.cortex.events.delivery.DueHandler;
 import dev.cortex.events.delivery.EmitterHorizon;
@@ -52,6 +53,13 @@ final class WakeStep implements Loop.Step {
 
   private static final int FALLBACK_COST_FACTOR = 50;
 
+  /**
+   * A look from the beginning of the queues that takes longer walks over dead rows that nobody can
+   * clean up. It is taken a fiftieth of the time at most, and in between one from the marks on:
+   * nobody hears signals meanwhile.
+   */
+  private static final Duration CHEAP_LOOK = Duration.ofMillis(5);
+
   /** How soon a sleeper sees that its process stops. Costs no query. */
   private static final Duration SLEEP_SLICE = Duration.ofMillis(100);
 
@@ -88,6 +96,7 @@ final class WakeStep implements Loop.Step {
   private volatile boolean isStopping;
   private Duration pollInterval = POLL_INTERVAL;
   private Duration lookCost = Duration.ZERO;
+  private long nextFullLook = System.nanoTime();
   private Optional<Duration> nextDue = Optional.empty();
 
   /**
@@ -246,7 +255,7 @@ final class WakeStep implements Loop.Step {
     }
     heed(wakeUp().await(Duration.ZERO));
     rescues.look(open);
-    boolean foundSome = look(open, dispatcher.unwatched());
+    boolean foundSome = look(open, dispatcher.unwatched(), isFullLookDue());
     pollInterval =
         foundSome ? POLL_INTERVAL : shorter(pollInterval.multipliedBy(2), LONGEST_POLL_INTERVAL);
     return longer(pollInterval, lookCost.multipliedBy(POLL_COST_FACTOR));
@@ -256,12 +265,13 @@ final class WakeStep implements Loop.Step {
   private Duration restOrLook(Connection open) throws SQLException {
     WakeUp.Rest rest = rest();
     isHolding = rest == WakeUp.Rest.HOLDING;
+    boolean isFull = isLookWanted || isFullLookDue();
     isLookWanted = false;
     long began = System.nanoTime();
-    if (look(open, queues)) {
+    if (look(open, queues, isFull)) {
       return poll(open);
     }
-    if (!isWorking.getAsBoolean()) {
+    if (isFull && !isWorking.getAsBoolean()) {
       drained(began);
     }
     if (rest == WakeUp.Rest.POLLING) {
@@ -308,7 +318,15 @@ final class WakeStep implements Loop.Step {
     }
   }
 
-  private boolean look(Connection open, Collection<HandlerQueue> where) throws SQLException {
+  private boolean isFullLookDue() {
+    return System.nanoTime() - nextFullLook >= 0;
+  }
+
+  /**
+   * @param isFull from the beginning of the queues, not from the marks on
+   */
+  private boolean look(Connection open, Collection<HandlerQueue> where, boolean isFull)
+      throws SQLException {
     if (where.isEmpty()) {
       return false;
     }
@@ -321,13 +339,27 @@ final class WakeStep implements Loop.Step {
     nextDue = Optional.empty();
     boolean foundSome = false;
     if (!unordered.isEmpty()) {
-      foundSome = heed(store.dueHandlers(open, unordered.keySet()), unordered);
+      foundSome = heed(store.dueHandlers(open, windows(unordered, isFull, start)), unordered);
+      if (isFull) {
+        long now = System.nanoTime();
+        boolean isCheap = now - start <= CHEAP_LOOK.toNanos();
+        nextFullLook = isCheap ? now : now + (now - start) * FALLBACK_COST_FACTOR;
+      }
     }
     if (!ordered.isEmpty()) {
       foundSome |= lookInLanes(open, ordered);
     }
     lookCost = Duration.ofNanos(System.nanoTime() - start);
     return foundSome;
+  }
+
+  private static Map<Short, ClaimWindow> windows(
+      Map<Short, HandlerQueue> queues, boolean isFull, long now) {
+    Map<Short, ClaimWindow> windows = new LinkedHashMap<>();
+    queues.forEach(
+        (id, queue) ->
+            windows.put(id, isFull ? ClaimWindow.everything() : queue.marks().lately(now)));
+    return windows;
   }
 
   private boolean lookInLanes(Connection open, Map<Short, HandlerQueue> ordered)

@@ -13,21 +13,25 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.TestInstance.Lifecycle;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Interleaving 2: the plans of ordered claims, in a lane whose first 20,000 rows are dead and kept
- * by a snapshot, and whose next 3,000 belong to a blocked key; before any ANALYZE, once the generic
- * plan is in use.
+ * Interleaving 2: the plans of ordered claims, in a lane whose first rows are dead and kept by a
+ * snapshot, and whose next 3,000 belong to a blocked key; before the first ANALYZE and after it,
+ * once the generic plan is in use. 40,000 rows behind 20,000 dead ones, unless {@code
+ * -Dcortex.test.backlog=1000000} asks for the full size.
  */
 @ExtendWith(PostgresExtension.class)
 @TestInstance(Lifecycle.PER_CLASS)
 class LanePlansTest {
   private static final int EXECUTIONS = 7;
   private static final int BATCH = 100;
+  private static final int BACKLOG = Integer.getInteger("cortex.test.backlog", 40_000);
+  private static final int DEAD_ROWS = BACKLOG / 2;
 
   private final TestDatabase database;
   private final DeliveryStore deliveries = new DeliveryStore();
@@ -55,9 +59,9 @@ class LanePlansTest {
       }
       statement.execute(
           "select cortex.order_handler(" + handler + "::smallint, 1::smallint, 'hold', '{}')");
-      emit(statement, "'k' || n % 200", 20_000);
+      emit(statement, "'k' || n % 200", DEAD_ROWS);
       emit(statement, "'blocked'", 3_000);
-      emit(statement, "'k' || n % 200", 5_000);
+      emit(statement, "'k' || n % 200", BACKLOG);
       statement.execute(
           "update cortex.deliveries set run_at = 'infinity'"
               + " where event = (select min(event) from cortex.deliveries where key = 'blocked')");
@@ -67,7 +71,7 @@ class LanePlansTest {
         look.execute("select count(*) from cortex.settings");
       }
       connection.setAutoCommit(false);
-      for (int finished = 0; finished < 20_200; ) {
+      for (int finished = 0; finished < DEAD_ROWS + 200; ) {
         finished += handle(connection);
       }
     }
@@ -89,7 +93,7 @@ class LanePlansTest {
   /** As a worker does. */
   private int handle(Connection connection) throws SQLException {
     LaneTurn turn = store.take(connection, handler, probe()).turn().orElseThrow();
-    LaneClaim claim = store.claim(connection, handler, turn, BATCH);
+    LaneClaim claim = store.claim(connection, handler, turn, 1_000);
     if (!claim.deliveries().isEmpty()) {
       deliveries.acknowledge(
           connection, 1, claim.deliveries(), new SessionStore().state(connection));
@@ -104,9 +108,12 @@ class LanePlansTest {
     snapshot.close();
   }
 
-  @Test
-  void interleaving_2_a_claim_in_a_lane_walks_over_neither_dead_nor_blocked_rows()
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void interleaving_2_a_claim_in_a_lane_walks_over_neither_dead_nor_blocked_rows(boolean isAnalysed)
       throws SQLException {
+    PlansTest.analyse(database, isAnalysed);
+
     List<String> plans = plansOf(this::claimAndRollBack);
 
     assertThat(plans).isNotEmpty().allSatisfy(LanePlansTest::assertNothingIsReadWhole);
@@ -114,8 +121,11 @@ class LanePlansTest {
     assertThat(plans).allSatisfy(plan -> assertThat(PlansTest.pagesRead(plan)).isLessThan(1_500));
   }
 
-  @Test
-  void interleaving_2_a_blocked_key_is_served_by_its_index() throws SQLException {
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void interleaving_2_a_blocked_key_is_served_by_its_index(boolean isAnalysed) throws SQLException {
+    PlansTest.analyse(database, isAnalysed);
+
     List<String> plans =
         plansOf(
             connection -> {
@@ -131,9 +141,12 @@ class LanePlansTest {
     assertThat(plans).anySatisfy(plan -> assertThat(plan).contains("using deliveries_key"));
   }
 
-  @Test
-  void interleaving_2_what_a_sleeper_asks_of_its_lanes_is_answered_from_the_index()
-      throws SQLException {
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void interleaving_2_what_a_sleeper_asks_of_its_lanes_is_answered_from_the_index(
+      boolean isAnalysed) throws SQLException {
+    PlansTest.analyse(database, isAnalysed);
+
     List<String> plans =
         plansOf(
             connection -> {

@@ -54,7 +54,7 @@ class LowWaterMarksTest {
   /** Or the dead rows of a priority that is rarely used would be walked by every claim. */
   @Test
   void a_priority_that_was_looked_through_to_its_end_is_marked_by_the_moment_of_the_claim() {
-    marks.committed(marks.next(START), List.of(row(MEDIUM, 9, 9)), false, CHEAP, START);
+    marks.claimed(marks.next(START), List.of(row(MEDIUM, 9, 9)), false, CHEAP, START);
 
     assertThat(marks.next(START).fromAt())
         .isEqualTo(
@@ -63,7 +63,7 @@ class LowWaterMarksTest {
 
   @Test
   void what_comes_after_the_last_row_of_a_full_claim_was_not_looked_at() {
-    marks.committed(marks.next(START), List.of(row(MEDIUM, 9, 9)), true, CHEAP, START);
+    marks.claimed(marks.next(START), List.of(row(MEDIUM, 9, 9)), true, CHEAP, START);
 
     assertThat(marks.next(START).fromAt())
         .isEqualTo("{2026-01-01T12:00:00Z,2026-01-01T12:00:00Z,2026-01-01T12:00:09Z,-infinity}");
@@ -133,7 +133,7 @@ class LowWaterMarksTest {
     handle(START, row(1));
     handle(at(100), row(2));
     ClaimWindow sweep = marks.next(at(200));
-    marks.committed(sweep, List.of(), false, Duration.ofMillis(10), at(210));
+    marks.claimed(sweep, List.of(), false, Duration.ofMillis(10), at(210));
 
     assertThat(kinds(at(509), at(510))).containsExactly(Kind.AHEAD, Kind.MINI_SWEEP);
   }
@@ -159,7 +159,7 @@ class LowWaterMarksTest {
   void a_full_sweep_takes_a_fiftieth_of_the_time_at_most() {
     handle(START, row(1));
     ClaimWindow sweep = marks.next(at(5_000));
-    marks.committed(sweep, List.of(), false, Duration.ofSeconds(1), at(6_000));
+    marks.claimed(sweep, List.of(), false, Duration.ofSeconds(1), at(6_000));
 
     assertThat(kinds(at(55_999), at(56_000))).containsExactly(Kind.AHEAD, Kind.FULL_SWEEP);
   }
@@ -180,7 +180,7 @@ class LowWaterMarksTest {
     marks.sweepSoon();
     ClaimWindow sweep = marks.next(at(300));
     marks.sweepSoon();
-    marks.committed(sweep, List.of(), false, Duration.ofMillis(100), at(400));
+    marks.claimed(sweep, List.of(), false, Duration.ofMillis(100), at(400));
     marks.sweepSoon();
 
     assertThat(kinds(at(5_399), at(5_400))).containsExactly(Kind.AHEAD, Kind.FULL_SWEEP);
@@ -190,7 +190,7 @@ class LowWaterMarksTest {
   void a_sweep_that_is_not_full_leaves_the_mark_where_it_is() {
     handle(START, row(50));
     ClaimWindow sweep = marks.next(at(5_000));
-    marks.committed(sweep, List.of(row(3)), false, CHEAP, at(5_001));
+    marks.claimed(sweep, List.of(row(3)), false, CHEAP, at(5_001));
 
     assertLooks(marks.next(at(5_002)), Kind.AHEAD, "2026-01-01T12:00:50Z", "infinity");
   }
@@ -200,7 +200,7 @@ class LowWaterMarksTest {
   void interleaving_16_a_sweep_that_fills_its_batch_moves_the_mark_back_to_its_first_row() {
     handle(START, row(50));
     ClaimWindow sweep = marks.next(at(5_000));
-    marks.committed(sweep, List.of(row(3), row(4)), true, CHEAP, at(5_001));
+    marks.claimed(sweep, List.of(row(3), row(4)), true, CHEAP, at(5_001));
 
     assertLooks(marks.next(at(5_002)), Kind.AHEAD, "2026-01-01T12:00:03Z", "infinity");
   }
@@ -227,14 +227,14 @@ class LowWaterMarksTest {
   private void handle(long now, Delivery... rows) {
     ClaimWindow window = marks.next(now);
     while (window.kind() != Kind.AHEAD) {
-      marks.committed(window, List.of(), false, CHEAP, now);
+      marks.claimed(window, List.of(), false, CHEAP, now);
       window = marks.next(now);
     }
     commit(window, now, rows);
   }
 
   private void commit(ClaimWindow window, long now, Delivery... rows) {
-    marks.committed(window, List.of(rows), true, CHEAP, now);
+    marks.claimed(window, List.of(rows), true, CHEAP, now);
   }
 
   private List<Kind> kinds(long... moments) {

@@ -11,6 +11,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -99,7 +100,7 @@ class PlansTest {
       finished +=
           store.acknowledge(connection, WORKER, claimed, new SessionStore().state(connection));
       connection.commit();
-      marks.committed(ahead, claimed, true, Duration.ofNanos(1), now);
+      marks.claimed(ahead, claimed, true, Duration.ofNanos(1), now);
     }
     ahead = ahead(marks, now);
     connection.setAutoCommit(true);
@@ -203,7 +204,7 @@ class PlansTest {
     List<String> plans =
         plansOf(
             connection -> {
-              assertThat(store.dueHandlers(connection, List.of(handler)))
+              assertThat(store.dueHandlers(connection, Map.of(handler, ClaimWindow.everything())))
                   .allMatch(DueHandler::isDue);
               connection.rollback();
             },
@@ -211,6 +212,26 @@ class PlansTest {
     assertThat(plans).isNotEmpty().allSatisfy(PlansTest::assertNothingIsReadWhole);
     assertThat(plans)
         .anySatisfy(plan -> assertThat(plan).contains("using deliveries_due on deliveries d"));
+  }
+
+  /** All dead rows lie below the mark. */
+  @ParameterizedTest(name = "analysed: {0}")
+  @ValueSource(booleans = {false, true})
+  void a_look_from_the_marks_on_walks_over_no_dead_rows(boolean isAnalysed) throws SQLException {
+    analyse(isAnalysed);
+
+    List<String> plans =
+        plansOf(
+            connection -> {
+              assertThat(store.dueHandlers(connection, Map.of(handler, ahead)))
+                  .allMatch(DueHandler::isDue);
+              connection.rollback();
+            },
+            "checked_at");
+    assertThat(plans)
+        .isNotEmpty()
+        .allSatisfy(PlansTest::assertNothingIsReadWhole)
+        .allSatisfy(plan -> assertThat(pagesRead(plan)).isLessThan(30));
   }
 
   /** By an index of nothing but leases, however long the queue is. */
@@ -397,19 +418,24 @@ class PlansTest {
   }
 
   private void analyse(boolean isAnalysed) throws SQLException {
+    analyse(database, isAnalysed);
+  }
+
+  /** What the planner knows of the queue and the log from now on. */
+  static void analyse(TestDatabase database, boolean isAnalysed) throws SQLException {
     try (Connection connection = database.connection();
         Statement statement = connection.createStatement()) {
       if (isAnalysed) {
         statement.execute("analyze cortex.deliveries");
         statement.execute("analyze cortex.events");
       } else {
-        forgetStatistics();
+        forgetStatistics(database);
       }
     }
   }
 
   /** As in a database where ANALYZE has seen the tables empty, or not at all. */
-  private void forgetStatistics() throws SQLException {
+  private static void forgetStatistics(TestDatabase database) throws SQLException {
     try (Connection connection = database.superuserAddress().dataSource().getConnection();
         Statement statement = connection.createStatement()) {
       statement.execute(

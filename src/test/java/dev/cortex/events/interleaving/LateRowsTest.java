@@ -76,7 +76,7 @@ class LateRowsTest {
           .isEqualTo(claimed.size());
     }
     worker.commit();
-    marks.committed(window, claimed, claimed.size() == BATCH, Duration.ofNanos(1), now);
+    marks.claimed(window, claimed, claimed.size() == BATCH, Duration.ofNanos(1), now);
     return claimed;
   }
 

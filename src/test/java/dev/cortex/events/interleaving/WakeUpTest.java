@@ -22,6 +22,7 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -66,7 +67,7 @@ class WakeUpTest {
           .as("from the mark")
           .isEmpty();
       worker.rollback();
-      assertThat(engine.store().dueHandlers(session, List.of(handler)))
+      assertThat(engine.store().dueHandlers(session, Map.of(handler, ClaimWindow.everything())))
           .singleElement()
           .matches(DueHandler::isDue);
       assertThat(engine.claim(worker, handler, 10))
@@ -84,7 +85,7 @@ class WakeUpTest {
     assertThat(engine.store().acknowledge(worker, 1, claimed, new SessionStore().state(worker)))
         .isEqualTo(claimed.size());
     worker.commit();
-    marks.committed(window, claimed, false, Duration.ZERO, System.nanoTime());
+    marks.claimed(window, claimed, false, Duration.ZERO, System.nanoTime());
   }
 
   @Test
@@ -209,7 +210,7 @@ class WakeUpTest {
     engine.emit(EventDraft.of(TYPE, "test").withRunAt(first.plusSeconds(60)));
     engine.emit(EventDraft.of(TYPE, "test").withRunAt(first));
     try (Connection session = engine.session()) {
-      assertThat(engine.store().dueHandlers(session, List.of(handler)))
+      assertThat(engine.store().dueHandlers(session, Map.of(handler, ClaimWindow.everything())))
           .singleElement()
           .satisfies(
               due -> {
@@ -227,10 +228,11 @@ class WakeUpTest {
     try (Connection other = engine.begin();
         Connection session = engine.session()) {
       assertThat(engine.claim(other, handler, 10)).hasSize(3);
-      assertThat(engine.store().dueHandlers(session, List.of(handler)))
+      assertThat(engine.store().dueHandlers(session, Map.of(handler, ClaimWindow.everything())))
           .noneMatch(DueHandler::isDue);
       other.rollback();
-      assertThat(engine.store().dueHandlers(session, List.of(handler))).allMatch(DueHandler::isDue);
+      assertThat(engine.store().dueHandlers(session, Map.of(handler, ClaimWindow.everything())))
+          .allMatch(DueHandler::isDue);
     }
   }
 

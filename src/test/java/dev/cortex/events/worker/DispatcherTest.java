@@ -194,7 +194,7 @@ class DispatcherTest {
             (short) 0,
             0,
             Optional.empty());
-    queue.marks().committed(window, List.of(delivery), false, Duration.ZERO, System.nanoTime());
+    queue.marks().claimed(window, List.of(delivery), false, Duration.ZERO, System.nanoTime());
   }
 
   /** Only below a mark is there anything to sweep: without marks all of the queue lies ahead. */
