@@ -38,6 +38,9 @@ public final class Envelope {
           "run_at",
           "causation_id");
 
+  /** What an archive of ours adds: the event's number in the log that it left. */
+  private static final String LOG = "cortex_log";
+
   private final ObjectNode members;
   private final boolean archived;
 
@@ -70,7 +73,9 @@ public final class Envelope {
   /**
    * An archived event from its envelope, in which {@code event_id}, {@code event_type}, {@code
    * timestamp} and {@code source} must be given. Fields that the envelope does not define are kept
-   * as extensions; an empty {@code correlation_id}, which old scripts wrote, is an absent one.
+   * as extensions; but {@code cortex_log}, which says what number the event had in the log that it
+   * was archived from, is passed over. An empty {@code correlation_id}, which old scripts wrote, is
+   * an absent one.
    *
    * @throws InvalidEventException when it breaks a rule
    */
@@ -189,6 +194,9 @@ public final class Envelope {
   private Optional<Json> extensions() {
     ObjectNode others = members.deepCopy();
     others.remove(FIELDS);
+    if (archived) {
+      others.remove(LOG);
+    }
     if (others.isEmpty()) {
       return Optional.empty();
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.documentation.Document;
 import dev.cortex.events.event.ErrorCode;
 import dev.cortex.events.outbox.ImportOptions;
 import dev.cortex.events.outbox.ImportSummary;
@@ -145,6 +146,51 @@ class ArchiveTest {
   private ImportSummary restore(Path path) {
     return new Importer(database.address("cortex_operator").dataSource(), ImportOptions.defaults())
         .run(List.of(path));
+  }
+
+  @Test
+  void the_attempts_of_an_archived_event_are_found_by_its_given_id_as_the_runbook_says()
+      throws Exception {
+    handler("joined");
+    old("evt_20260115_120000_x1");
+    old("evt_20260115_120000_x2");
+    forget("joined");
+    log.run(
+        """
+        with done as (
+          delete from cortex.deliveries d using cortex.handlers h
+           where h.handler_id = d.handler_id and h.name = 'joined' returning d.event, d.event_at, d.handler_id)
+        insert into cortex.attempts (event, event_at, started_at, finished_at, outcome, handler_id, generation, attempt, error)
+        select e.id, e.received_at, '2025-01-16Z', '2025-01-16Z', 'retry', d.handler_id, 0, 1, 'of ' || e.event_id
+          from done d join cortex.events e on e.id = d.event and e.received_at = d.event_at
+        """);
+    assertThat(run().complete()).isTrue();
+    log.run("delete from cortex.dedupe_keys");
+    log.month("2025_01");
+    old("evt_20260115_120000_x1"); // again, under another number
+    assertThat(run().complete()).isTrue();
+
+    assertThat(output(joined(), ".error")).containsExactly("of evt_20260115_120000_x1");
+  }
+
+  /** The runbook's commands that read the audit, in this archive. */
+  private String joined() {
+    return Document.of("ops/runbooks/restore.md").blocks("sh").stream()
+        .map(Document.Block::text)
+        .filter(commands -> commands.contains("zcat attempts/"))
+        .findFirst()
+        .orElseThrow()
+        .replace("/var/lib/cortex/archive", directory.toString());
+  }
+
+  private List<String> output(String commands, String member) throws Exception {
+    Process shell =
+        new ProcessBuilder("bash", "-ec", "{ " + commands + "\n} | jq -r " + member)
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    String output = new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(shell.waitFor()).isZero();
+    return output.lines().toList();
   }
 
   @Test

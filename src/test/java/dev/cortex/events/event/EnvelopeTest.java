@@ -142,6 +142,12 @@ class EnvelopeTest {
         .contains(Json.parse("extensions", "{\"version\": 2}"));
   }
 
+  @Test
+  void the_number_that_an_archived_event_had_is_passed_over() {
+    String archived = SEED.replaceFirst("\\{", "{\"cortex_log\": {\"number\": 7}, ");
+    assertThat(Envelope.readArchived(archived)).isEqualTo(Envelope.readArchived(SEED));
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"event_id", "event_type", "timestamp", "source"})
   void an_archived_event_must_have_its_four_fields(String name) {
