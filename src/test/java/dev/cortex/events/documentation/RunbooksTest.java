@@ -5,6 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Json;
+import dev.cortex.events.event.Priority;
+import dev.cortex.events.spool.Postbox;
+import dev.cortex.events.spool.Spool;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,12 +17,14 @@ import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -112,6 +119,56 @@ class RunbooksTest {
   }
 
   @Test
+  void what_a_spool_held_of_an_unknown_type_is_emitted_with_all_that_was_said(
+      @TempDir Path directory) throws SQLException {
+    Spool spool = Spool.at(directory.resolve("spool"));
+    EventDraft whole =
+        EventDraft.of("task.parked", "worker \"7\"")
+            .withEventId("evt_20251201_165420_parked")
+            .withOccurredAt(Instant.parse("2025-12-01T16:54:20.5Z"))
+            .withRunAt(Instant.parse("2999-01-01T00:00:00Z"))
+            .withPriority(Priority.HIGH)
+            .withCorrelationId("c-1")
+            .withCausationId("evt_20251201_165419_1")
+            .withKey("k-1")
+            .withDedupeKey("d-1")
+            .withMetadata(Json.parse("metadata", "{\"tags\": [\"a\"]}"))
+            .withPayload("{\"n\": [1, null]}");
+    EventDraft bare = EventDraft.of("task.parked", "w").withEventId("evt_20251201_165420_bare");
+    EventDraft unknown = EventDraft.of("task.unheard", "w");
+    Postbox.away(spool).postAll(List.of(whole, bare, unknown));
+    try (Connection connection = database.address("cortex_emitter").dataSource().getConnection()) {
+      assertThat(spool.drain(connection).quarantined()).isEqualTo(3);
+    }
+    try (Connection connection = database.connection();
+        Statement statement = connection.createStatement()) {
+      statement.execute("insert into cortex.event_types (type) values ('task.parked')");
+    }
+
+    Document.Block repair = blocks("spool.md").get(1);
+    for (int i = 0; i < 2; i++) {
+      assertThat(column(repair, "emit"))
+          .containsExactly("evt_20251201_165420_parked", "evt_20251201_165420_bare");
+    }
+    assertThat(
+            column(
+                database.address("cortex_auditor"),
+                """
+                select concat_ws('|', source, cortex.iso_time(occurred_at), cortex.iso_time(run_at), priority, correlation_id,
+                                 causation_id, key, dedupe_key, metadata, payload) as said
+                  from cortex.event_log where type = 'task.parked' order by id
+                """,
+                "said"))
+        .satisfiesExactly(
+            first ->
+                assertThat(first)
+                    .isEqualTo(
+                        "worker \"7\"|2025-12-01T16:54:20.500000Z|2999-01-01T00:00:00Z|high|c-1|"
+                            + "evt_20251201_165419_1|k-1|d-1|{\"tags\": [\"a\"]}|{\"n\": [1, null]}"),
+            second -> assertThat(second).matches("w\\|[^|]+"));
+  }
+
+  @Test
   void every_block_names_a_role() throws IOException {
     assertThat(every_block_of_sql())
         .isNotEmpty()
@@ -138,9 +195,14 @@ class RunbooksTest {
   }
 
   private List<String> column(Document.Block block, String name) throws SQLException {
-    try (Connection connection = address(block).dataSource().getConnection();
+    return column(address(block), block.text(), name);
+  }
+
+  private static List<String> column(DatabaseAddress address, String sql, String name)
+      throws SQLException {
+    try (Connection connection = address.dataSource().getConnection();
         Statement statement = connection.createStatement();
-        ResultSet rows = statement.executeQuery(block.text())) {
+        ResultSet rows = statement.executeQuery(sql)) {
       List<String> values = new ArrayList<>();
       while (rows.next()) {
         values.add(rows.getString(name));
