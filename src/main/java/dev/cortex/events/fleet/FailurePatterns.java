@@ -24,7 +24,8 @@ import java.util.function.Predicate;
  *
  * <ul>
  *   <li>The kind is {@code payload.error_type}, in lower case; a failure without one is of kind
- *       unknown.
+ *       unknown ({@code fleet.failure_kind_of}, which {@code fleet.failure_patterns} counts by
+ *       too).
  *   <li>More than {@code failure_limit} (3) failures of a kind within {@code failure_window} (1
  *       hour), by the times that they give, are a pattern. It raises one system.health_alert of
  *       priority high: alert_type failure_pattern, subject and error_type the kind, occurrences,
@@ -51,7 +52,8 @@ final class FailurePatterns implements BatchHandler {
       """
       with fresh as (
         insert into fleet.failures (event_id, error_type, task_id, task_type, failed_at, received_at)
-        select f.event_id, f.error_type, f.task_id, f.task_type, f.failed_at::timestamptz, f.received_at::timestamptz
+        select f.event_id, fleet.failure_kind_of(f.error_type), f.task_id, f.task_type, f.failed_at::timestamptz,
+               f.received_at::timestamptz
           from unnest(?, ?, ?, ?, ?, ?) as f(event_id, error_type, task_id, task_type, failed_at, received_at)
          cross join fleet.settings s
          where f.received_at::timestamptz > clock_timestamp() - s.record_kept_for
@@ -115,10 +117,6 @@ final class FailurePatterns implements BatchHandler {
       return event.id();
     }
 
-    String errorType() {
-      return facts.errorType().orElse("unknown");
-    }
-
     String taskType() {
       return facts.taskType().orElse(TaskFacts.UNSPECIFIED);
     }
@@ -157,7 +155,7 @@ final class FailurePatterns implements BatchHandler {
         Sql.columns(
             failures,
             Failure::eventId,
-            Failure::errorType,
+            failure -> failure.facts().errorType(),
             failure -> failure.facts().taskId(),
             Failure::taskType,
             Failure::failedAt,

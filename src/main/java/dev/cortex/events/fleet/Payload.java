@@ -11,7 +11,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.function.Supplier;
-import java.util.regex.Pattern;
 
 /**
  * A payload as the old system's scripts write them: a member may go by several names, a number may
@@ -21,7 +20,6 @@ import java.util.regex.Pattern;
  */
 final class Payload {
   private static final int MAX_LENGTH = 200;
-  private static final Pattern NUMERAL = Pattern.compile("-?[0-9]+(\\.[0-9]+)?");
   private static final BigDecimal MAX_COUNT = BigDecimal.valueOf(1_000_000_000_000_000L);
   private static final BigDecimal MAX_DURATION_MS = BigDecimal.valueOf(10_000_000_000L);
   private static final BigDecimal MS_PER_SECOND = BigDecimal.valueOf(1000);
@@ -108,22 +106,6 @@ final class Payload {
   }
 
   /**
-   * The first of these members that is a number, as a whole number; a text that is none is passed
-   * over.
-   *
-   * @throws InvalidEventException when it is not from 0 to 10^15
-   */
-  OptionalLong numeral(String... names) {
-    for (String name : names) {
-      JsonNode node = members.get(name);
-      if (node != null && (node.isNumber() || NUMERAL.matcher(node.asText()).matches())) {
-        return count(name);
-      }
-    }
-    return OptionalLong.empty();
-  }
-
-  /**
    * The first of these members that is there, as a part of a whole.
    *
    * @throws InvalidEventException when it is no number from 0 to 1
@@ -141,62 +123,28 @@ final class Payload {
     return number;
   }
 
-  /** The first of these members that is an object. */
-  Optional<Payload> object(String... names) {
-    for (String name : names) {
-      if (members.get(name) instanceof ObjectNode object) {
-        return Optional.of(new Payload(object, document + "." + name));
-      }
-    }
-    return Optional.empty();
-  }
-
-  /**
-   * Of each item of the first of these members that is a list, this member, where it is an object
-   * and has it as a text; nulls are passed over. Absent: none of them is a list.
-   */
-  Optional<List<Optional<String>>> items(String member, String... names) {
-    return firstList(names)
-        .map(
-            list -> {
-              List<Optional<String>> items = new ArrayList<>();
-              for (JsonNode item : list) {
-                if (item instanceof ObjectNode object) {
-                  items.add(new Payload(object, document).shortText(member));
-                } else if (!item.isNull()) {
-                  items.add(Optional.empty());
-                }
-              }
-              return items;
-            });
-  }
-
   /**
    * The texts of 1 to 200 characters in the first of these members that is a list; what else is in
    * it is passed over.
    */
   List<String> texts(String... names) {
     List<String> texts = new ArrayList<>();
-    firstList(names)
-        .ifPresent(
-            list -> {
-              for (JsonNode item : list) {
-                String text = item.asText();
-                if (item.isValueNode() && isThere(item) && length(text) <= MAX_LENGTH) {
-                  texts.add(text);
-                }
-              }
-            });
+    for (JsonNode item : firstList(names)) {
+      String text = item.asText();
+      if (item.isValueNode() && isThere(item) && length(text) <= MAX_LENGTH) {
+        texts.add(text);
+      }
+    }
     return texts;
   }
 
-  private Optional<ArrayNode> firstList(String... names) {
+  private ArrayNode firstList(String... names) {
     for (String name : names) {
       if (members.get(name) instanceof ArrayNode list) {
-        return Optional.of(list);
+        return list;
       }
     }
-    return Optional.empty();
+    return members.arrayNode();
   }
 
   /**

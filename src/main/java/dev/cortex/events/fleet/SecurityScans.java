@@ -7,12 +7,11 @@ import dev.cortex.events.event.Priority;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.BatchHandler;
 import java.sql.SQLException;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
 
 /**
  * Records each security.scan_completed, for the posture score, and emits
@@ -21,7 +20,8 @@ import java.util.function.Predicate;
  * <p>The rules:
  *
  * <ul>
- *   <li>What it has found, and where, is what {@link Findings} tells.
+ *   <li>What it has found is what {@code fleet.findings_of} counts, and where, what {@link
+ *       SecurityFacts} tells.
  *   <li>The score of a target is 100 - (10 critical + 5 high + 2 medium + 1 low) of its newest
  *       scan, and never under 0: {@code fleet.security_posture}.
  *   <li>A scan with critical findings emits one security.vulnerability_found of priority critical,
@@ -38,66 +38,68 @@ final class SecurityScans implements BatchHandler {
   static final String NAME = "security-scans";
 
   /**
-   * Parameters: arrays of equal length with event id, scan, target, four counts, scanned, received.
-   * Result: the ids that were not recorded before.
+   * Parameters: arrays of equal length with event id, scan, target, payload, scanned, received.
+   * Result: the ids that were not recorded before, and their critical findings.
    */
   private static final String RECORD =
       """
       insert into fleet.scans (event_id, scan_id, target, critical, high, medium, low, scanned_at, received_at)
-      select c.event_id, c.scan_id, c.target, c.critical::bigint, c.high::bigint, c.medium::bigint, c.low::bigint,
-             c.scanned_at::timestamptz, c.received_at::timestamptz
-        from unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)
-             as c(event_id, scan_id, target, critical, high, medium, low, scanned_at, received_at)
+      select c.event_id, c.scan_id, c.target, f.critical, f.high, f.medium, f.low, c.scanned_at::timestamptz,
+             c.received_at::timestamptz
+        from unnest(?, ?, ?, ?, ?, ?) as c(event_id, scan_id, target, payload, scanned_at, received_at)
        cross join fleet.settings s
+       cross join lateral fleet.findings_of(c.payload::jsonb) f
        where c.received_at::timestamptz > clock_timestamp() - s.record_kept_for
        order by c.event_id
           on conflict (event_id) do nothing
-      returning event_id
+      returning event_id, critical
       """;
 
-  private record Scan(Event event, Findings findings) {}
+  private record Scan(Event event, SecurityFacts facts) {}
+
+  private record Recorded(String eventId, long critical) {}
 
   @Override
   public void handle(List<Event> events, BatchContext context) throws SQLException {
-    List<Scan> scans = events.stream().map(event -> new Scan(event, Findings.of(event))).toList();
-    Set<String> fresh = record(context, scans);
+    List<Scan> scans =
+        events.stream().map(event -> new Scan(event, SecurityFacts.of(event))).toList();
+    Map<String, Long> critical = record(context, scans);
     Predicate<Event> original = NewEvents.original(context);
     for (Scan scan : scans) {
-      if (scan.findings().critical() > 0
-          && fresh.contains(scan.event().id())
-          && original.test(scan.event())) {
-        context.emit(vulnerability(scan), scan.event());
+      long findings = critical.getOrDefault(scan.event().id(), 0L);
+      if (findings > 0 && original.test(scan.event())) {
+        context.emit(vulnerability(scan, findings), scan.event());
       }
     }
   }
 
-  private static Set<String> record(BatchContext context, List<Scan> scans) throws SQLException {
-    return new HashSet<>(
-        Sql.rows(
+  /** The critical findings of each scan that was not recorded before. */
+  private static Map<String, Long> record(BatchContext context, List<Scan> scans)
+      throws SQLException {
+    return Sql.rows(
             context.connection(),
             RECORD,
-            row -> row.getString(1),
+            row -> new Recorded(row.getString("event_id"), row.getLong("critical")),
             Sql.columns(
                 scans,
                 scan -> scan.event().id(),
-                scan -> scan.findings().scanId(),
-                scan -> scan.findings().target(),
-                scan -> scan.findings().critical(),
-                scan -> scan.findings().high(),
-                scan -> scan.findings().medium(),
-                scan -> scan.findings().low(),
+                scan -> scan.facts().scanId(),
+                scan -> scan.facts().target(),
+                scan -> scan.event().payload().text(),
                 scan -> Occurrence.of(scan.event()),
-                scan -> scan.event().receivedAt())));
+                scan -> scan.event().receivedAt()))
+        .stream()
+        .collect(Collectors.toMap(Recorded::eventId, Recorded::critical));
   }
 
-  private static EventDraft vulnerability(Scan scan) {
-    Findings findings = scan.findings();
+  private static EventDraft vulnerability(Scan scan, long critical) {
+    SecurityFacts facts = scan.facts();
     Map<String, Object> payload = new LinkedHashMap<>();
-    findings.scanId().ifPresent(id -> payload.put("scan_id", id));
-    payload.put("target", findings.target());
+    facts.scanId().ifPresent(id -> payload.put("scan_id", id));
+    payload.put("target", facts.target());
     payload.put("severity", "critical");
-    payload.put("finding_count", findings.critical());
-    payload.put("title", findings.critical() + " critical findings in " + findings.target());
+    payload.put("finding_count", critical);
+    payload.put("title", critical + " critical findings in " + facts.target());
     return EventDraft.of("security.vulnerability_found", NAME)
         .withPayload(Json.of(payload))
         .withOccurredAt(Occurrence.of(scan.event()))

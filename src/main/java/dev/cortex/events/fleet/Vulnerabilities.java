@@ -40,18 +40,18 @@ final class Vulnerabilities implements BatchHandler {
           on conflict (event_id) do nothing
       """;
 
-  private record Vulnerability(Event event, Findings findings, String title) {
+  private record Vulnerability(Event event, SecurityFacts facts, String title) {
     static Vulnerability of(Event event) {
       return new Vulnerability(
           event,
-          Findings.of(event),
+          SecurityFacts.of(event),
           Payload.of(event)
               .shortText("title", "description", "cve", "package", "type")
               .orElse("unnamed"));
     }
 
     String severity() {
-      return findings.severity().orElse(event.priority().label());
+      return facts.severity().orElse(event.priority().label());
     }
   }
 
@@ -63,8 +63,8 @@ final class Vulnerabilities implements BatchHandler {
         Sql.columns(
             events.stream().map(Vulnerability::of).toList(),
             found -> found.event().id(),
-            found -> found.findings().scanId(),
-            found -> found.findings().target(),
+            found -> found.facts().scanId(),
+            found -> found.facts().target(),
             Vulnerability::severity,
             Vulnerability::title,
             found -> Occurrence.of(found.event()),

@@ -9,6 +9,8 @@ import com.fasterxml.jackson.databind.node.TextNode;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.Envelope;
+import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Priority;
 import dev.cortex.events.outbox.ImportOptions;
 import dev.cortex.events.outbox.Importer;
 import java.io.IOException;
@@ -16,6 +18,8 @@ import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.SQLException;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -162,7 +166,7 @@ class FilesAsViewsTest {
         "cleanup_operations | system.cleanup_completed | {\"removed_rows\": 7, \"duration_ms\": 12} | {\"timestamp\": \"2025-12-01T22:54:20Z\", \"event_id\": \"evt_20251201_165420_a1\", \"source\": \"w-1\", \"removed_rows\": 7, \"duration_ms\": 12, \"complete\": true, \"details\": {\"removed_rows\": 7, \"duration_ms\": 12}}",
         "dashboard_events | system.health_alert | {\"severity\": \"high\", \"message\": \"m\"} | {\"timestamp\": \"2025-12-01T22:54:20Z\", \"event_type\": \"system.health_alert\", \"severity\": \"high\", \"message\": \"m\", \"event_id\": \"evt_20251201_165420_a1\"}",
         "system_startups | daemon.started | {\"daemon\": \"d\"} | {\"timestamp\": \"2025-12-01T22:54:20Z\", \"event_id\": \"evt_20251201_165420_a1\", \"daemon\": \"d\", \"source\": \"w-1\", \"details\": {\"daemon\": \"d\"}}",
-        "system_shutdowns | daemon.stopped | {\"daemon\": \"d\", \"reason\": \"r\"} | {\"timestamp\": \"2025-12-01T22:54:20Z\", \"event_id\": \"evt_20251201_165420_a1\", \"daemon\": \"d\", \"source\": \"w-1\", \"reason\": \"r\", \"active_workers\": 0, \"details\": {\"daemon\": \"d\", \"reason\": \"r\"}}",
+        "system_shutdowns | daemon.stopped | {\"daemon\": \"d\", \"reason\": \"r\", \"active_workers\": 2} | {\"timestamp\": \"2025-12-01T22:54:20Z\", \"event_id\": \"evt_20251201_165420_a1\", \"daemon\": \"d\", \"source\": \"w-1\", \"reason\": \"r\", \"active_workers\": 2, \"details\": {\"daemon\": \"d\", \"reason\": \"r\", \"active_workers\": 2}}",
         "task_statistics | task.completed | {\"task_type\": \"k\", \"duration_ms\": 10} | {\"task_type\": \"k\", \"created\": 0, \"assigned\": 0, \"completed\": 1, \"failed\": 0, \"success_rate\": 1.0, \"mean_duration_ms\": 10, \"last_at\": \"2025-12-01T22:54:20Z\"}",
         "alert_statistics | system.health_alert | {\"alert_type\": \"a\", \"severity\": \"low\"} | {\"alert_type\": \"a\", \"severity\": \"low\", \"raised\": 1, \"first_at\": \"2025-12-01T22:54:20Z\", \"last_at\": \"2025-12-01T22:54:20Z\", \"raised_last_24_hours\": 0}"
       })
@@ -183,5 +187,125 @@ class FilesAsViewsTest {
     assertThat(line.fieldNames())
         .toIterable()
         .containsExactlyElementsOf(JSON.readTree(expected)::fieldNames);
+  }
+
+  @Test
+  void a_shut_down_has_as_many_active_workers_as_its_handler_has_recorded() throws Exception {
+    fleet.register();
+    fleet.emit(EventDraft.of("worker.heartbeat", "w-1"));
+    fleet.emit(EventDraft.of("worker.heartbeat", "w-2"));
+    fleet.emit(EventDraft.of("worker.started", "w-3"));
+    fleet.emit(EventDraft.of("worker.failed", "w-3"));
+    fleet.tick("stale-worker-check");
+    fleet.handle();
+    fleet.emit(
+        EventDraft.of("worker.restart_requested", "worker-restarts")
+            .withPayload("{\"worker_id\": \"w-3\"}"));
+    fleet.emit(EventDraft.of("daemon.stopped", "counted").withPayload("{\"active_workers\": 9}"));
+    fleet.handle();
+    imported(
+        """
+        {"event_id": "evt_20251201_165420_a1", "event_type": "daemon.stopped", "timestamp": "2025-12-01T22:54:20Z", "source": "imported"}
+        """);
+
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', source, coalesce(active_workers::text, 'not counted'))"
+                    + " from fleet.system_shutdowns order by source"))
+        .containsExactly("counted 2", "imported not counted");
+    assertThat(fleet.rows("select cardinality(active_workers) from fleet.shutdowns"))
+        .containsExactly("2");
+  }
+
+  @Test
+  void what_the_clock_emits_is_of_no_worker() throws Exception {
+    fleet.tick("stale-worker-check");
+    fleet.emit(EventDraft.of("worker.heartbeat", "w-1"));
+
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', type, worker_id) from fleet.worker_events order by type"))
+        .containsExactly("worker.heartbeat w-1", "worker.stale_check_requested");
+  }
+
+  @Test
+  void failures_are_of_the_kinds_and_in_the_windows_of_the_handler() throws Exception {
+    fleet.register();
+    Instant moment = Instant.now().truncatedTo(ChronoUnit.SECONDS).minusSeconds(7200);
+    List<String> kinds = List.of("\"Timeout\"", "\"timeout\"", "\"TIMEOUT\"", "\"Timeout\"");
+    for (int i = 0; i < kinds.size(); i++) {
+      failed(kinds.get(i), moment.plusSeconds(1200L * i)); // the first and the last an hour apart
+    }
+    for (String kind : List.of("\"\"", "null", "{}", "7", "\"" + "x".repeat(201) + "\"")) {
+      failed(kind, moment);
+    }
+    failed("\"ahead\"", Instant.parse("2099-01-01T00:00:00Z"));
+    fleet.handle();
+
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', event_id, error_type, failed_at) from fleet.failure_patterns order by event_id"))
+        .hasSize(10)
+        .isEqualTo(
+            fleet.rows(
+                "select concat_ws(' ', event_id, error_type, failed_at) from fleet.failures order by event_id"));
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', error_type, occurrences) from fleet.failure_patterns where is_pattern"))
+        .containsExactly("timeout 4")
+        .isEqualTo(
+            fleet.rows(
+                "select concat_ws(' ', payload ->> 'error_type', payload ->> 'occurrences')"
+                    + " from fleet.system_events where alert_type = 'failure_pattern'"));
+  }
+
+  private void failed(String errorType, Instant moment) throws SQLException {
+    fleet.emit(
+        EventDraft.of("task.failed", "w-1")
+            .withPayload("{\"task_id\": \"t\", \"error_type\": " + errorType + "}")
+            .withOccurredAt(moment));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "{'vulnerabilities': {'critical': 2}} | critical 2 | 2 0 0 0",
+        "{'severity_counts': {'high': '3', 'low': 1}} | high 4 | 0 3 0 1",
+        "{'findings': [{'severity': 'HIGH'}, {'severity': 'low'}, null]} | high 2 | 0 1 0 1",
+        "{'findings': ['CVE-1', {'severity': 'low'}]} | low 2 | 0 0 0 1",
+        "{'vulnerabilities': 20, 'severity': 'Medium'} | medium 20 | 0 0 20 0",
+        "{'finding_count': 5} | 5 | 0 0 0 0",
+        "{'findings': [], 'severity': 'low', 'finding_count': 7} | low 0 | 0 0 0 0",
+        "{'findings': 'none', 'severity': ''} | 0 | 0 0 0 0",
+        "{'critical': -1, 'high': 1e300} | high 1000000000000000 | 0 1000000000000000 0 0",
+      })
+  void a_scan_has_the_findings_and_the_severity_that_its_handler_counts(
+      String payload, String line, String counts) throws Exception {
+    fleet.register();
+    fleet.emit(
+        EventDraft.of("security.scan_completed", "s").withPayload(payload.replace('\'', '"')));
+    fleet.handle();
+
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', severity, finding_count) from fleet.scan_results"
+                    + " where event_type = 'security.scan_completed'"))
+        .containsExactly(line);
+    assertThat(fleet.rows("select concat_ws(' ', critical, high, medium, low) from fleet.scans"))
+        .containsExactly(counts);
+  }
+
+  @Test
+  void a_vulnerability_without_a_severity_has_the_priority_of_its_event() throws Exception {
+    fleet.register();
+    fleet.emit(EventDraft.of("security.vulnerability_found", "s").withPriority(Priority.HIGH));
+    fleet.emit(EventDraft.of("security.vulnerability_found", "s"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select concat_ws(' ', event_id, severity) from fleet.scan_results"))
+        .hasSize(2)
+        .containsExactlyInAnyOrderElementsOf(
+            fleet.rows("select concat_ws(' ', event_id, severity) from fleet.vulnerabilities"));
   }
 }
