@@ -1,5 +1,6 @@
 package dev.cortex.events.command;
 
+import dev.cortex.events.file.FileOwner;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,10 +36,11 @@ public final class TrustedFile {
     if ((mode & WRITABLE_BY_OTHERS) != 0 && !isSticky) {
       throw new InvalidCommandException(file, "must be writable by its owner only");
     }
-    String owner = Files.getOwner(file).getName();
-    if (!owner.equals("root") && !owner.equals(System.getProperty("user.name"))) {
+    if (!FileOwner.isRoot(file) && !FileOwner.isSelf(file)) {
       throw new InvalidCommandException(
-          file, "must belong to root or to the worker's user, belongs to " + owner);
+          file,
+          "must belong to root or to the worker's user, belongs to "
+              + Files.getOwner(file).getName());
     }
   }
 }

@@ -1,6 +1,7 @@
 package dev.cortex.events.spool;
 
 import dev.cortex.events.file.DurableFiles;
+import dev.cortex.events.file.FileOwner;
 import dev.cortex.events.file.LockedFile;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -44,18 +45,10 @@ record SpoolDirectory(Path path) {
     if (((int) Files.getAttribute(path, "unix:mode") & OPEN_TO_OTHERS) != 0) {
       throw SpoolFailedException.unfit(path.toString(), "must be open to its owner only (0700)");
     }
-    if (!isOurs()) {
+    if (!FileOwner.isSelf(path)) {
       throw SpoolFailedException.unfit(path.toString(), "must belong to the user of this process");
     }
     return true;
-  }
-
-  /** By number on Linux, where a container's user may have no name. */
-  private boolean isOurs() throws IOException {
-    Path self = Path.of("/proc/self");
-    return Files.exists(self)
-        ? Files.getAttribute(path, "unix:uid").equals(Files.getAttribute(self, "unix:uid"))
-        : Files.getOwner(path).getName().equals(System.getProperty("user.name"));
   }
 
   /** Made where it is missing. */
