@@ -32,7 +32,9 @@ select cortex.emit(
   correlation_id => nullif(e ->> 'correlation_id', ''), priority => e -> 'metadata' ->> 'priority',
   metadata => nullif(nullif(e -> 'metadata', 'null') - 'priority', '{}'),
   key => e ->> 'key', dedupe_key => e ->> 'dedupe_key', run_at => (e ->> 'run_at')::timestamptz,
-  occurred_at => (e ->> 'timestamp')::timestamptz, event_id => e ->> 'event_id', causation_id => "
+  occurred_at => (e ->> 'timestamp')::timestamptz, event_id => e ->> 'event_id',
+  extensions => nullif(e - '{event_id,event_type,timestamp,source,correlation_id,metadata,payload,key,dedupe_key,run_at,causation_id}'::text[], '{}'),
+  causation_id => "
 _CORTEX_EMIT_OF=")
 from (values ("
 _CORTEX_EMIT_END="::jsonb)) as given(e);
@@ -416,10 +418,12 @@ _cortex_usage() {
 log_event() { # JSON
   local _cortex_text _cortex_event _cortex_spool _cortex_sum
   _cortex_spool_directory
-  _cortex_is_summed "${1:-}"
-  if ! _cortex_check event "${1:-}" "$_cortex_sum"; then
-    echo "ERROR: Event validation failed" >&2
-    return 1
+  if ! _cortex_check_created "${1:-}"; then
+    _cortex_is_summed "${1:-}"
+    if ! _cortex_check event "${1:-}" "$_cortex_sum"; then
+      echo "ERROR: Event validation failed" >&2
+      return 1
+    fi
   fi
   echo "Event validation passed"
   _cortex_emit

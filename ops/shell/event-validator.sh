@@ -39,9 +39,6 @@ def defect:
           | map(select(. as $name | $event[$name] != null and ($name != "correlation_id" or $event[$name] != "")
                                     and ($event | text($name) | not)))
           | if . != [] then "Invalid \(.[0]): must be a text of 1 to 200 characters" else null end)
-      // (($event | keys) - ["event_id", "event_type", "timestamp", "source", "correlation_id", "metadata", "payload",
-                             "key", "dedupe_key", "run_at", "causation_id"]
-          | if . != [] then "Unknown field: \(.[0][0:200])" else null end)
     end;
 '
 
@@ -169,7 +166,8 @@ def too_large($outside):
   . as $event
   | ([$outside | select(test("[eE][-+]?[0-9]{2}")) | scan("-?[0-9][-+.0-9]*[eE][-+.0-9]*")
       | digits - (tonumber | tojson | length)] | add // 0) as $longer
-  | first((["payload", .payload], ["metadata", (.metadata | objects | del(.priority))]
+  | first((["payload", .payload], ["metadata", (.metadata | objects | del(.priority))],
+           ["extensions", with_entries(select([.key] - fields != []))]
            | select(.[1] != null and (.[1] | spelled) + $longer > $max_bytes) | .[0]), "none");
 
 rtrimstr("\n")
@@ -300,6 +298,27 @@ _cortex_check_plain() { # ID TIME TYPE SOURCE PAYLOAD CORRELATION PRIORITY
   [[ -z $6 ]] || event+="\"correlation_id\":\"$6\","
   event+="\"metadata\":{\"priority\":\"$7\"},\"payload\":$_cortex_text"
   _cortex_event=(ok "$1" clear 0 plain "{$event}")
+}
+
+# An event as create_event prints it: its id, type, time (not each that is one), source, correlation id, priority, payload.
+_CORTEX_GAP=$'[ \n]*'
+_CORTEX_DAY='(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31'
+_CORTEX_TIME="[12][0-9]{3}-($_CORTEX_DAY)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([+]0000|Z)"
+_CORTEX_CREATED="^[{]$_CORTEX_GAP\"event_id\":$_CORTEX_GAP\"(evt_[0-9]{8}_[0-9]{6}_[a-z0-9]{1,80})\",\
+$_CORTEX_GAP\"event_type\":$_CORTEX_GAP\"([^\"]*)\",$_CORTEX_GAP\"timestamp\":$_CORTEX_GAP\"($_CORTEX_TIME)\",\
+$_CORTEX_GAP\"source\":$_CORTEX_GAP\"([^\"]*)\",($_CORTEX_GAP\"correlation_id\":$_CORTEX_GAP\"([^\"]*)\",)?\
+$_CORTEX_GAP\"metadata\":$_CORTEX_GAP[{]$_CORTEX_GAP\"priority\":$_CORTEX_GAP\"([a-z]*)\"$_CORTEX_GAP[}],\
+$_CORTEX_GAP\"payload\":$_CORTEX_GAP([{].*[}])$_CORTEX_GAP[}]\$"
+
+# The same for such an event.
+_cortex_check_created() { # EVENT
+  local LC_ALL=C
+  ! shopt -q nocasematch || return 1
+  ((${#1} < 4096)) || return 1
+  _cortex_trim "$1"
+  [[ $_cortex_text =~ $_CORTEX_CREATED ]] || return 1
+  _cortex_check_plain "${BASH_REMATCH[1]}" "${BASH_REMATCH[3]}" "${BASH_REMATCH[2]}" "${BASH_REMATCH[12]}" \
+    "${BASH_REMATCH[16]}" "${BASH_REMATCH[14]}" "${BASH_REMATCH[15]}"
 }
 
 # The sum of a plain event, in _cortex_event.

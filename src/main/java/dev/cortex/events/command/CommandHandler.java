@@ -77,7 +77,7 @@ public final class CommandHandler implements LeasedHandler {
   @Override
   public Outcome handle(Event event, LeaseContext context)
       throws IOException, InterruptedException {
-    try (RunDirectory directory = RunDirectory.of(Envelope.write(event));
+    try (RunDirectory directory = RunDirectory.of(Envelope.write(event, context.extensions()));
         ProgramRun run = ProgramRun.start(program, directory, environment(event, context))) {
       int status = run.await();
       return outcome(status, directory.output());

@@ -207,7 +207,7 @@ public final class DeliveryStore {
     return row.getObject(column, OffsetDateTime.class).toInstant();
   }
 
-  private static Json json(@Nullable String text) {
+  static Json json(@Nullable String text) {
     return text == null ? Json.empty() : Json.stored(text);
   }
 

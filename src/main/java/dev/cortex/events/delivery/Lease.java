@@ -1,5 +1,6 @@
 package dev.cortex.events.delivery;
 
+import dev.cortex.events.event.Json;
 import java.time.Duration;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
@@ -14,8 +15,10 @@ import java.util.OptionalLong;
  *     is dead now, since its last attempt ended with a lost lease
  * @param lostBy the worker that lost the lease before this one, where one did: an attempt was
  *     charged for that
+ * @param extensions what the event has beside the fields of an event
  */
-public record Lease(Delivery delivery, Holder holder, OptionalLong fence, OptionalInt lostBy) {
+public record Lease(
+    Delivery delivery, Holder holder, OptionalLong fence, OptionalInt lostBy, Json extensions) {
 
   /**
    * Who holds leases.

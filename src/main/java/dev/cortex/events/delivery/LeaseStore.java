@@ -25,15 +25,17 @@ public final class LeaseStore {
 
   /**
    * Leases a due delivery: see the function, in migrations/engine/V16__leases.sql. The columns are
-   * those of the claim, with those of a lease behind them.
+   * those of the claim, with those of a lease behind them, and the event's extensions, which only
+   * programs are given. Index: the primary key of events.
    */
   private static final String LEASE =
       """
       select null, event, event_at, run_at, priority::text, generation, attempt, event_found,
              event_id, type, source, occurred_at, correlation_id, causation_id, causation_depth, key,
-             payload, metadata, leased_at, fence, lost_by
+             payload, metadata, leased_at, fence, lost_by,
+             (select e.extensions::text from cortex.events e where e.id = l.event and e.received_at = l.event_at)
         from cortex.lease(?::smallint, 0::smallint, ?::text::timestamptz[], ?::text::bigint[],
-                          ?::text::timestamptz[], ?::text::bigint[], 1, ?, ? * interval '1 microsecond')
+                          ?::text::timestamptz[], ?::text::bigint[], 1, ?, ? * interval '1 microsecond') l
       """;
 
   /** Moves the end of leases; one row each, in their order: true, false or null. */
@@ -168,7 +170,8 @@ public final class LeaseStore {
         DeliveryStore.toDelivery(row, handlerId, DeliveryStore.instant(row, 19)),
         holder,
         isDead ? OptionalLong.empty() : OptionalLong.of(fence),
-        wasLost ? OptionalInt.of(lostBy) : OptionalInt.empty());
+        wasLost ? OptionalInt.of(lostBy) : OptionalInt.empty(),
+        DeliveryStore.json(row.getString(22)));
   }
 
   private static long micros(Duration duration) {

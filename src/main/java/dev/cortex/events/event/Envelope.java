@@ -24,7 +24,7 @@ public final class Envelope {
   private static final String METADATA = "metadata";
 
   /** The envelope's own fields, in the order in which they are written, and what a draft adds. */
-  private static final Set<String> FIELDS =
+  static final Set<String> FIELDS =
       Set.of(
           "event_id",
           "event_type",
@@ -127,8 +127,8 @@ public final class Envelope {
     return members.toString();
   }
 
-  /** The envelope of a recorded event, one line without a line break. */
-  public static String write(Event event) {
+  /** The envelope of a recorded event with its extensions, one line without a line break. */
+  public static String write(Event event, Json extensions) {
     ObjectNode members = JsonText.MAPPER.createObjectNode();
     members.put("event_id", event.id());
     members.put("event_type", event.type());
@@ -138,6 +138,7 @@ public final class Envelope {
     metadata(Optional.of(event.metadata()), Optional.of(event.priority()))
         .ifPresent(metadata -> members.set(METADATA, metadata));
     members.set("payload", event.payload().tree());
+    members.setAll(extensions.tree());
     return members.toString();
   }
 

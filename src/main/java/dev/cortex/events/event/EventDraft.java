@@ -33,8 +33,8 @@ import org.jspecify.annotations.Nullable;
  *     characters
  * @param metadata anything about the event that is not part of what happened; must not hold {@code
  *     priority}, which has its own place
- * @param extensions fields of an archived envelope that the envelope does not define; only an
- *     import keeps them
+ * @param extensions fields beside those that an envelope defines, as old scripts write them; must
+ *     not hold one of those
  */
 public record EventDraft(
     String type,
@@ -63,6 +63,7 @@ public record EventDraft(
     key.ifPresent(value -> EventRules.checkLength("key", value));
     dedupeKey.ifPresent(value -> EventRules.checkLength("dedupe_key", value));
     metadata.ifPresent(EventRules::checkMetadata);
+    extensions.ifPresent(EventRules::checkExtensions);
   }
 
   /** An event of a type from a source, with nothing else stated. */

@@ -68,4 +68,10 @@ final class EventRules {
           "metadata", "may not hold priority, which is a field of the event");
     }
   }
+
+  static void checkExtensions(Json extensions) {
+    if (Envelope.FIELDS.stream().anyMatch(extensions::has)) {
+      throw new InvalidEventException("extensions", "may hold no field of an event");
+    }
+  }
 }

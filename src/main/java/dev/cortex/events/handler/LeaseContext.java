@@ -1,6 +1,7 @@
 package dev.cortex.events.handler;
 
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Json;
 import java.sql.Connection;
 import java.sql.SQLException;
 
@@ -32,6 +33,12 @@ public interface LeaseContext {
    * handler's number and the generation, with a slash between them.
    */
   String idempotencyKey();
+
+  /**
+   * What the event's envelope has beside the fields of an {@link dev.cortex.events.event.Event}, as
+   * old scripts write it; empty for most.
+   */
+  Json extensions();
 
   /**
    * The number of this lease. It rises with every lease of the delivery: who remembers the highest

@@ -27,10 +27,10 @@ final class EventBatch {
   private static final int MAX_CHARACTERS = 4 * 1024 * 1024;
 
   /**
-   * Emits events that have neither dedupe keys nor causes. Parameters: the emitter's eleven
-   * columns, an array each. Result: a row per event, ids rising in the order of the elements, since
-   * they are drawn after the sort. Needs INSERT on those columns and SELECT on id and received_at.
-   * Locks: those of the fan-out.
+   * Emits events that have neither dedupe keys nor causes nor extensions. Parameters: the emitter's
+   * eleven columns, an array each. Result: a row per event, ids rising in the order of the
+   * elements, since they are drawn after the sort. Needs INSERT on those columns and SELECT on id
+   * and received_at. Locks: those of the fan-out.
    */
   private static final String PLAIN =
       """
@@ -70,15 +70,15 @@ final class EventBatch {
       """;
 
   /**
-   * Emits events of which some may repeat a dedupe key or have a cause yet to be looked up.
-   * Parameters: the eleven and the causation ids, an array each. Result: the public ids in the
-   * order of the elements. Needs EXECUTE only. Locks: those of the fan-out.
+   * Emits events of which some may repeat a dedupe key, have a cause yet to be looked up, or have
+   * extensions. Parameters: all columns, an array each. Result: the public ids in the order of the
+   * elements. Needs EXECUTE only. Locks: those of the fan-out.
    */
   private static final String LOOKED_UP =
       """
       select cortex.emit_many(
         ?::text[], ?::text[], ?::text[]::jsonb[], ?::text[], ?::text[], ?::text[], ?::text[], ?::text[]::timestamptz[],
-        ?::text[]::timestamptz[], ?::text[]::jsonb[], ?::text[], ?::text[])
+        ?::text[]::timestamptz[], ?::text[]::jsonb[], ?::text[], ?::text[], ?::text[]::jsonb[])
       """;
 
   private record Row(long id, Instant receivedAt) {}
@@ -130,7 +130,9 @@ final class EventBatch {
   }
 
   private static long characters(EventDraft draft) {
-    return characters(draft.payload()) + characters(draft.metadata());
+    return characters(draft.payload())
+        + characters(draft.metadata())
+        + characters(draft.extensions());
   }
 
   private static long characters(Optional<Json> document) {
@@ -141,7 +143,11 @@ final class EventBatch {
     boolean known = depth.isPresent();
     boolean lookUp =
         drafts.stream()
-            .anyMatch(d -> d.dedupeKey().isPresent() || (d.causationId().isPresent() && !known));
+            .anyMatch(
+                draft ->
+                    draft.dedupeKey().isPresent()
+                        || draft.extensions().isPresent()
+                        || (draft.causationId().isPresent() && !known));
     if (lookUp) {
       return emitLookedUp(drafts);
     }
@@ -165,7 +171,7 @@ final class EventBatch {
 
   private List<String> emitLookedUp(List<EventDraft> drafts) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(LOOKED_UP)) {
-      EventColumn.bindArrays(statement, 1, EventColumn.CAUSED, drafts);
+      EventColumn.bindArrays(statement, 1, EventColumn.ALL, drafts);
       List<String> ids = new ArrayList<>(drafts.size());
       try (ResultSet rows = statement.executeQuery()) {
         while (rows.next()) {

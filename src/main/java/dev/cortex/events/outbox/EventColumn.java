@@ -36,8 +36,8 @@ enum EventColumn {
   /** The same and the cause. */
   static final List<EventColumn> CAUSED = List.copyOf(EnumSet.range(TYPE, CAUSATION_ID));
 
-  /** All, which an import fills. */
-  static final List<EventColumn> ARCHIVED = List.copyOf(EnumSet.range(TYPE, EXTENSIONS));
+  /** All. */
+  static final List<EventColumn> ALL = List.copyOf(EnumSet.range(TYPE, EXTENSIONS));
 
   /** What PostgreSQL reads for this column of the draft; empty: null. */
   Optional<String> of(EventDraft draft) {

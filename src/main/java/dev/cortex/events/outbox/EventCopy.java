@@ -67,7 +67,7 @@ final class EventCopy {
     StringBuilder piece = new StringBuilder(2 * PIECE_CHARACTERS);
     long count = 0;
     while (drafts.hasNext()) {
-      appendLine(piece, Outbox.emittable(uncaused(drafts.next())), now);
+      appendLine(piece, plain(drafts.next()), now);
       count++;
       if (piece.length() >= PIECE_CHARACTERS) {
         send(copy, piece);
@@ -77,7 +77,10 @@ final class EventCopy {
     return count;
   }
 
-  private static EventDraft uncaused(EventDraft draft) {
+  private static EventDraft plain(EventDraft draft) {
+    if (draft.extensions().isPresent()) {
+      throw new InvalidEventException("extensions", "may not be given to a COPY");
+    }
     draft
         .causationId()
         .ifPresent(

@@ -45,8 +45,8 @@ final class EventInsert {
       """;
 
   /**
-   * Emits an event that may repeat another one's dedupe key, or whose cause is yet to be looked up.
-   * Parameters: the eleven and the causation id. Result: the public id. Needs EXECUTE only. Locks:
+   * Emits an event that may repeat another one's dedupe key, whose cause is yet to be looked up, or
+   * that has extensions. Parameters: all columns. Result: the public id. Needs EXECUTE only. Locks:
    * those of the fan-out.
    */
   private static final String LOOKED_UP =
@@ -54,19 +54,19 @@ final class EventInsert {
       select cortex.emit(
         type => ?, source => ?, payload => ?::jsonb, correlation_id => ?, priority => ?, key => ?, dedupe_key => ?,
         run_at => ?::timestamptz, occurred_at => ?::timestamptz, metadata => ?::jsonb, event_id => ?,
-        causation_id => ?)
+        causation_id => ?, extensions => ?::jsonb)
       """;
 
   /**
-   * The same for an event whose cause is a leased delivery. Parameters: the eleven, the causation
-   * id, the handler and the fence. Locks: those of the fan-out, and the delivery's key.
+   * The same for an event whose cause is a leased delivery. Parameters: all columns, the handler
+   * and the fence. Locks: those of the fan-out, and the delivery's key.
    */
   private static final String UNDER_LEASE =
       """
       select cortex.emit(
         type => ?, source => ?, payload => ?::jsonb, correlation_id => ?, priority => ?, key => ?, dedupe_key => ?,
         run_at => ?::timestamptz, occurred_at => ?::timestamptz, metadata => ?::jsonb, event_id => ?,
-        causation_id => ?, handler => ?, fence => ?)
+        causation_id => ?, extensions => ?::jsonb, handler => ?, fence => ?)
       """;
 
   private final Connection connection;
@@ -81,7 +81,9 @@ final class EventInsert {
    * @param depth the causation depth, where the draft's cause is known
    */
   String emit(EventDraft draft, OptionalInt depth) throws SQLException {
-    if (draft.dedupeKey().isPresent() || (draft.causationId().isPresent() && depth.isEmpty())) {
+    if (draft.dedupeKey().isPresent()
+        || draft.extensions().isPresent()
+        || (draft.causationId().isPresent() && depth.isEmpty())) {
       return emitLookedUp(draft);
     }
     return depth.isPresent() ? emitCaused(draft, depth.getAsInt()) : emitPlain(draft);
@@ -104,7 +106,7 @@ final class EventInsert {
 
   private String emitLookedUp(EventDraft draft) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(LOOKED_UP)) {
-      bind(statement, draft, EventColumn.CAUSED);
+      bind(statement, draft, EventColumn.ALL);
       try (ResultSet row = statement.executeQuery()) {
         row.next();
         return row.getString(1);
@@ -115,7 +117,7 @@ final class EventInsert {
   /** Emits the draft, which names the lease's event as its cause, and returns its public id. */
   String emitUnderLease(EventDraft draft, LeaseCause cause) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(UNDER_LEASE)) {
-      int bound = bind(statement, draft, EventColumn.CAUSED);
+      int bound = bind(statement, draft, EventColumn.ALL);
       statement.setString(bound + 1, cause.handler());
       statement.setLong(bound + 2, cause.fence());
       try (ResultSet row = statement.executeQuery()) {

@@ -56,8 +56,8 @@ final class ImportStore {
   /** Records all events or none; returns how many the log did not have. */
   int record(List<EventDraft> drafts, boolean logOnly) throws SQLException {
     try (PreparedStatement statement = connection.prepareStatement(RECORD)) {
-      EventColumn.bindArrays(statement, 1, EventColumn.ARCHIVED, drafts);
-      statement.setBoolean(EventColumn.ARCHIVED.size() + 1, logOnly);
+      EventColumn.bindArrays(statement, 1, EventColumn.ALL, drafts);
+      statement.setBoolean(EventColumn.ALL.size() + 1, logOnly);
       try (ResultSet row = statement.executeQuery()) {
         row.next();
         return row.getInt(1);

@@ -47,7 +47,7 @@ public final class Outbox {
    * @throws EmitFailedException when the database could not record it
    */
   public String emit(Connection connection, EventDraft draft) {
-    return run(() -> new EventInsert(connection).emit(emittable(draft), OptionalInt.empty()));
+    return run(() -> new EventInsert(connection).emit(draft, OptionalInt.empty()));
   }
 
   /**
@@ -60,7 +60,7 @@ public final class Outbox {
    * @throws EmitFailedException when the database could not record it
    */
   public String emit(Connection connection, EventDraft draft, Cause cause) {
-    EventDraft caused = emittable(caused(draft, cause));
+    EventDraft caused = caused(draft, cause);
     return run(() -> new EventInsert(connection).emit(caused, OptionalInt.of(cause.depth())));
   }
 
@@ -74,7 +74,7 @@ public final class Outbox {
    * @throws EmitFailedException when the database could not record it
    */
   public String emit(Connection connection, EventDraft draft, LeaseCause cause) {
-    EventDraft caused = emittable(draft.withCausationId(cause.eventId()));
+    EventDraft caused = draft.withCausationId(cause.eventId());
     return run(() -> new EventInsert(connection).emitUnderLease(caused, cause));
   }
 
@@ -86,8 +86,7 @@ public final class Outbox {
    * @throws EmitFailedException when the database could not record them
    */
   public List<String> emitAll(Connection connection, List<EventDraft> drafts) {
-    List<EventDraft> checked = drafts.stream().map(Outbox::emittable).toList();
-    return run(() -> new EventBatch(connection).emitAll(checked, OptionalInt.empty()));
+    return run(() -> new EventBatch(connection).emitAll(drafts, OptionalInt.empty()));
   }
 
   /**
@@ -98,8 +97,7 @@ public final class Outbox {
    * @throws EmitFailedException when the database could not record them
    */
   public List<String> emitAll(Connection connection, List<EventDraft> drafts, Cause cause) {
-    List<EventDraft> caused =
-        drafts.stream().map(draft -> emittable(caused(draft, cause))).toList();
+    List<EventDraft> caused = drafts.stream().map(draft -> caused(draft, cause)).toList();
     return run(() -> new EventBatch(connection).emitAll(caused, OptionalInt.of(cause.depth())));
   }
 
@@ -107,7 +105,7 @@ public final class Outbox {
    * Emits a stream of events by one COPY, the fastest way in for bulk. The stream is read as it is
    * sent and never held; its own exceptions end the call. Needs the driver's own connection within
    * reach of {@code unwrap}. An event that does not say when it occurred did so when the call
-   * began. None may have a cause.
+   * began. None may have a cause or extensions.
    *
    * @return how many were sent, repetitions included
    * @throws InvalidEventException when one breaks a rule
@@ -132,13 +130,6 @@ public final class Outbox {
     return draft
         .withCausationId(cause.eventId())
         .withCorrelationId(draft.correlationId().orElse(cause.correlationId()));
-  }
-
-  static EventDraft emittable(EventDraft draft) {
-    if (draft.extensions().isPresent()) {
-      throw new InvalidEventException("extensions", "may only be given by an import");
-    }
-    return draft;
   }
 
   private static <T> T run(AllOrNothing.Work<T> work) {

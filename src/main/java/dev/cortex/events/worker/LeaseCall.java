@@ -4,6 +4,7 @@ import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Cause;
 import dev.cortex.events.event.Event;
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.LeaseContext;
 import dev.cortex.events.outbox.Outbox;
 import java.sql.Connection;
@@ -70,6 +71,11 @@ final class LeaseCall implements LeaseContext {
   public String idempotencyKey() {
     // By the handler's number, which outlives a renaming.
     return event.id() + "/" + held.queue().handlerId() + "/" + generation();
+  }
+
+  @Override
+  public Json extensions() {
+    return held.lease().extensions();
   }
 
   @Override

@@ -7,6 +7,8 @@ import dev.cortex.events.CortexEvents;
 import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
+import dev.cortex.events.event.Envelope;
+import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.RetryPolicy;
 import dev.cortex.events.telemetry.Telemetry;
@@ -98,6 +100,17 @@ class CommandHandlerTest {
         .contains("CORTEX_HANDLER=" + handler)
         .contains("CORTEX_FENCE=1\n")
         .contains("CORTEX_ATTEMPT=1\n");
+  }
+
+  @Test
+  void it_gets_fields_beside_those_of_an_event_as_they_were_emitted() throws Exception {
+    work("cat \"$1\" > \"%1$s/file\"");
+    text(
+        "select cortex.emit(?, 'w', extensions => '{\"version\": 2, \"host\": {\"name\": \"h\"}}')",
+        type);
+    awaitAttempt("done 1");
+    assertThat(Envelope.readArchived(read("file")).extensions())
+        .contains(Json.parse("extensions", "{\"version\": 2, \"host\": {\"name\": \"h\"}}"));
   }
 
   @Test

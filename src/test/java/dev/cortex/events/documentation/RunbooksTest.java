@@ -133,7 +133,8 @@ class RunbooksTest {
             .withKey("k-1")
             .withDedupeKey("d-1")
             .withMetadata(Json.parse("metadata", "{\"tags\": [\"a\"]}"))
-            .withPayload("{\"n\": [1, null]}");
+            .withPayload("{\"n\": [1, null]}")
+            .withExtensions(Json.parse("extensions", "{\"host\": \"h-1\"}"));
     EventDraft bare = EventDraft.of("task.parked", "w").withEventId("evt_20251201_165420_bare");
     EventDraft unknown = EventDraft.of("task.unheard", "w");
     Postbox.away(spool).postAll(List.of(whole, bare, unknown));
@@ -155,7 +156,7 @@ class RunbooksTest {
                 database.address("cortex_auditor"),
                 """
                 select concat_ws('|', source, cortex.iso_time(occurred_at), cortex.iso_time(run_at), priority, correlation_id,
-                                 causation_id, key, dedupe_key, metadata, payload) as said
+                                 causation_id, key, dedupe_key, metadata, payload, extensions) as said
                   from cortex.event_log where type = 'task.parked' order by id
                 """,
                 "said"))
@@ -164,7 +165,7 @@ class RunbooksTest {
                 assertThat(first)
                     .isEqualTo(
                         "worker \"7\"|2025-12-01T16:54:20.500000Z|2999-01-01T00:00:00Z|high|c-1|"
-                            + "evt_20251201_165419_1|k-1|d-1|{\"tags\": [\"a\"]}|{\"n\": [1, null]}"),
+                            + "evt_20251201_165419_1|k-1|d-1|{\"tags\": [\"a\"]}|{\"n\": [1, null]}|{\"host\": \"h-1\"}"),
             second -> assertThat(second).matches("w\\|[^|]+"));
   }
 

@@ -26,6 +26,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Emits as a login that may do nothing else, and looks as the owner. */
 @ExtendWith(PostgresExtension.class)
@@ -244,11 +246,37 @@ class OutboxTest {
   }
 
   @Test
-  void extensions_are_only_for_imports() {
-    EventDraft draft = FULL.withExtensions(Json.parse("extensions", "{\"v\": 1}"));
-    assertThatThrownBy(() -> outbox.emit(emitter, draft)).hasMessageContaining("extensions");
+  void extensions_are_recorded_as_given_and_a_copy_takes_none() throws SQLException {
+    EventDraft draft = FULL.withExtensions(Json.parse("extensions", "{\"v\": 1.50}"));
+    outbox.emit(emitter, draft);
+    outbox.emitAll(emitter, List.of(FULL, draft));
+    emitter.commit();
+    assertThat(strings("select coalesce(extensions::text, 'none') from cortex.events order by id"))
+        .containsExactly("{\"v\": 1.50}", "none", "{\"v\": 1.50}");
     assertThatThrownBy(() -> outbox.copy(emitter, Stream.of(draft)))
         .hasMessageContaining("extensions");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "select cortex.emit('task.failed', 'w', extensions => '{\"source\": \"x\"}')",
+        """
+        select cortex.emit_many('{task.failed}', '{w}', '{null}', '{null}', '{null}', '{null}', '{null}', '{null}', '{null}',
+                                '{null}', '{null}', '{null}', array['{"source": "x"}'::jsonb])
+        """
+      })
+  void extensions_hide_no_field_of_an_event(String emit) {
+    assertThatThrownBy(() -> FULL.withExtensions(Json.parse("extensions", "{\"source\": 1}")))
+        .isInstanceOf(InvalidEventException.class)
+        .hasMessageContaining("extensions may hold no field of an event");
+    assertThatThrownBy(
+            () -> {
+              try (Statement statement = emitter.createStatement()) {
+                statement.execute(emit);
+              }
+            })
+        .hasMessageContaining("extensions may hold no field of an event");
   }
 
   @Test

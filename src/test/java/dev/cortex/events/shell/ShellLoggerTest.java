@@ -36,6 +36,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.postgresql.ds.PGSimpleDataSource;
 
@@ -155,9 +156,7 @@ class ShellLoggerTest {
             with("\"payload\":[]"),
             "ERROR: Invalid payload: must be a JSON object",
             with("\"metadata\":{\"priority\":\"urgent\"}"),
-            "ERROR: Invalid priority: urgent",
-            with("\"priority\":\"high\""),
-            "ERROR: Unknown field: priority");
+            "ERROR: Invalid priority: urgent");
     for (Map.Entry<String, String> each : wrong.entrySet()) {
       environment.put("EVENT", each.getKey());
       Answer answer = script("\"${LOGGER/logger/validator}\" \"$EVENT\"");
@@ -166,6 +165,26 @@ class ShellLoggerTest {
     environment.put("EVENT", ENVELOPE);
     assertThat(script("\"${LOGGER/logger/validator}\" \"$EVENT\""))
         .isEqualTo(new Answer(0, "Event validation passed\n", ""));
+  }
+
+  /** As the old logger did; the import does, too. */
+  @Test
+  void a_field_that_events_do_not_have_is_kept_in_the_database_and_through_the_spool()
+      throws Exception {
+    String there = String.valueOf(environment.get("DATABASE_URL"));
+    for (String url : List.of(there, "postgresql://u@127.0.0.1:1/db")) {
+      environment.put("DATABASE_URL", url);
+      environment.put(
+          "EVENT",
+          with("\"version\":2,\"priority\":\"high\",\"host\":{\"name\":\"it's\"}")
+              .replace("_3d", url.equals(there) ? "_there" : "_away"));
+      Answer answer = script("\"${LOGGER/logger/validator}\" \"$EVENT\" && \"$LOGGER\" \"$EVENT\"");
+      assertThat(answer.status()).as(answer.err()).isZero();
+    }
+    assertThat(drain()).isEqualTo(new DrainSummary(1, 0, 0, 0));
+    assertThat(strings("select extensions::text from cortex.events"))
+        .hasSize(2)
+        .containsOnly("{\"host\": {\"name\": \"it's\"}, \"version\": 2, \"priority\": \"high\"}");
   }
 
   @Test
@@ -664,29 +683,69 @@ class ShellLoggerTest {
     return payloads;
   }
 
-  @Test
-  void a_call_runs_two_programs_at_most_and_neither_password_nor_payload_is_in_their_arguments()
-      throws Exception {
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "create_and_log_event task.failed w '{\"payload\": \"hidden\"}'",
+        "log_event \"$CREATED\"",
+      })
+  void a_call_runs_two_programs_at_most_and_neither_password_nor_payload_is_in_their_arguments(
+      String call) throws Exception {
+    environment.put(
+        "CREATED",
+        script("\"$LOGGER\" --create task.failed w '{\"payload\": \"hidden\"}' c-1 high").out());
     environment.put("PATH", recordingPrograms().toString());
     String there = environment.get("DATABASE_URL");
     for (String url : List.of(there, "postgresql://u:secret@127.0.0.1:1/db")) {
       environment.put("DATABASE_URL", url);
-      Answer first =
-          script(
-              "source \"$LOGGER\"; create_and_log_event task.failed w '{\"payload\": \"hidden\"}'");
+      Answer first = script("source \"$LOGGER\"; " + call);
       assertThat(first.status()).as(first.err()).isZero();
       Files.deleteIfExists(directory.resolve("calls"));
-      Answer answer =
-          script(
-              "source \"$LOGGER\"; create_and_log_event task.failed w '{\"payload\": \"hidden\"}'");
+      Answer answer = script("source \"$LOGGER\"; " + call);
       assertThat(answer.status()).as(answer.err()).isZero();
       List<String> calls = Files.readAllLines(directory.resolve("calls"));
-      assertThat(calls.stream().filter(call -> call.startsWith("run ")))
+      assertThat(calls.stream().filter(one -> one.startsWith("run ")))
           .hasSize(url.equals(there) ? 2 : 1);
-      assertThat(calls).noneMatch(call -> call.contains("hidden") || call.contains("secret"));
+      assertThat(calls).noneMatch(one -> one.contains("hidden") || one.contains("secret"));
       String password = password();
-      assertThat(calls).noneMatch(call -> call.contains(password));
+      assertThat(calls).noneMatch(one -> one.contains(password));
     }
+    assertThat(drain().delivered()).isEqualTo(2);
+    assertThat(strings("select distinct payload::text from cortex.events"))
+        .containsExactly("{\"payload\": \"hidden\"}");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "2025-02-30T22:54:20+0000 | w   | {}             | Invalid timestamp format: 2025-02-30T22:54:20+0000",
+        "2025-12-01T24:54:20+0000 | w   | {}             | Invalid timestamp format: 2025-12-01T24:54:20+0000",
+        "2025-12-31T22:54:20+0000 | ''  | {}             | Invalid source: must be a text of 1 to 200 characters",
+        "2025-12-31T22:54:20+0000 | w   | {\"a\": 01}    | Invalid JSON",
+        "2025-12-31T22:54:20+0000 | w   | {\"a\": 1}}    | Invalid JSON",
+        "2025-12-31T22:54:20+0000 | w   | {}, \"key\": 1 | Invalid key: must be a text of 1 to 200 characters",
+      })
+  void what_looks_like_a_created_event_and_is_none_is_refused(
+      String time, String source, String payload, String wrong) throws Exception {
+    environment.put(
+        "EVENT",
+        """
+        {
+          "event_id": "evt_20251201_165420_1",
+          "event_type": "task.failed",
+          "timestamp": "%s",
+          "source": "%s",
+          "metadata": {
+            "priority": "high"
+          },
+          "payload": %s
+        }
+        """
+            .formatted(time, source, payload));
+    Answer answer = script("\"$LOGGER\" \"$EVENT\"");
+    assertThat(answer)
+        .isEqualTo(new Answer(1, "", "ERROR: " + wrong + "\nERROR: Event validation failed\n"));
   }
 
   private String password() throws SQLException {
