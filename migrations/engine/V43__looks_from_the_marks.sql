@@ -69,3 +69,5 @@ $$;
 
 revoke all on function cortex.due_handlers(smallint[], timestamptz[], bigint[]) from public;
 grant execute on function cortex.due_handlers(smallint[], timestamptz[], bigint[]) to ${worker};
+
+update cortex.settings set schema_version = schema_version + 1;

@@ -2,6 +2,7 @@ package dev.cortex.events.cli;
 
 import dev.cortex.events.operate.EventFilter;
 import dev.cortex.events.operate.LoggedEvent;
+import dev.cortex.events.operate.OperationFailedException;
 import dev.cortex.events.operate.Operations;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -80,7 +81,7 @@ final class EventsCommand implements Callable<Integer> {
       Operations operations = Operations.on(source);
       Predicate<LoggedEvent> printer = event -> print(event.line());
       if (follow) {
-        operations.follow(filter, LOOK, printer);
+        operations.follow(filter, LOOK, printer, this::tellAbsence);
       } else if (limit.isPresent() && since.isEmpty()) {
         operations.newestEvents(filter, limit.get(), printer);
       } else {
@@ -99,6 +100,10 @@ final class EventsCommand implements Callable<Integer> {
     return since.isPresent()
         ? filter.withSince(cortex.moment("--since", since.get(), Installation.now(database)))
         : filter;
+  }
+
+  private void tellAbsence(OperationFailedException absence) {
+    cortex.console().remark("waiting for the database: " + ErrorReport.message(absence));
   }
 
   /** False when enough is printed, or when nobody reads any more. */

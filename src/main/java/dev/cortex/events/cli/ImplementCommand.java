@@ -13,8 +13,9 @@ import picocli.CommandLine.ParentCommand;
     description = {
       "Choose what runs a handler that is both Java code and a program of the directory of --commands.",
       "Its subscriptions and deliveries stay. Workers that have both finish what they run, and go on with"
-          + " the other one within seconds; one that has one of them runs that. The database does not"
-          + " know which worker has what."
+          + " the other one within seconds; one that has one of them runs that. Java where no worker has"
+          + " code of that name is refused. Of a script whose work several handlers do (docs/handlers.md) it"
+          + " chooses who acts on its events: the script, or those."
     })
 final class ImplementCommand implements Callable<Integer> {
   @ParentCommand private Cortex cortex;

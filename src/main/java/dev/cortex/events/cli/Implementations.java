@@ -1,5 +1,6 @@
 package dev.cortex.events.cli;
 
+import dev.cortex.events.fleet.Scripts;
 import dev.cortex.events.handler.HandlerDefinition;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -7,11 +8,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The handlers of a worker, of which some have two implementations: Java code, and a program of the
- * same name, which is on whatever the code is on.
+ * same name, which is on whatever the code is on. {@link Scripts} are programs whose Java code is
+ * several other handlers.
  */
 final class Implementations {
   private final Map<String, HandlerDefinition> java = new LinkedHashMap<>();
@@ -55,6 +58,20 @@ final class Implementations {
   /** Whether any handler has both. */
   boolean hasChoice() {
     return java.keySet().stream().anyMatch(programs::containsKey);
+  }
+
+  /** The handlers whose programs run only where an operator has chosen them. */
+  List<String> programsToChoose() {
+    return programs.keySet().stream()
+        .filter(name -> java.containsKey(name) || Scripts.NAMES.contains(name))
+        .sorted()
+        .toList();
+  }
+
+  /** The names of those that have Java code, here or beside a script. */
+  Set<String> javaCode() {
+    return Stream.concat(java.keySet().stream(), Scripts.NAMES.stream())
+        .collect(Collectors.toUnmodifiableSet());
   }
 
   /** What to run: the program where there is no other, or where it is chosen. */

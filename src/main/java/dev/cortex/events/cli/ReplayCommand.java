@@ -3,6 +3,7 @@ package dev.cortex.events.cli;
 import dev.cortex.events.cli.ReplaySummary.Mode;
 import dev.cortex.events.command.CommandDirectory;
 import dev.cortex.events.fleet.FleetHandlers;
+import dev.cortex.events.fleet.Scripts;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.operate.DeliveryStatus;
 import dev.cortex.events.operate.Operations;
@@ -102,12 +103,13 @@ final class ReplayCommand implements Callable<Integer> {
   @Option(
       names = "--reason",
       paramLabel = "TEXT",
-      description = "Why; recorded with your login. Needed but for --dry-run.")
+      defaultValue = "cortex replay, no reason given",
+      description = "Why; recorded with your login. \"${DEFAULT-VALUE}\" unless given.")
   void giveReason(String text) {
-    reason = Optional.of(Reason.checked(spec, text));
+    reason = Reason.checked(spec, text);
   }
 
-  private Optional<String> reason = Optional.empty();
+  private String reason = "";
 
   @Option(names = "--json", description = "The summary as a JSON object.")
   private boolean json;
@@ -115,30 +117,28 @@ final class ReplayCommand implements Callable<Integer> {
   @Override
   public Integer call() throws SQLException, InterruptedException {
     ReplayRequest request = request();
-    if (reason.isEmpty() && !dryRun) {
-      throw cortex.wrong("--reason must be given");
-    }
     cortex.requireWithin("--wait", wait, 1, MAX_WAIT);
     Mode mode = dryRun ? Mode.DRY_RUN : queue ? Mode.QUEUED : Mode.FOLLOWED;
     ReplaySummary summary = new ReplaySummary(mode);
     List<HandlerDefinition> programs = programs();
     try (Installation installation = cortex.open()) {
       Operations operations = installation.operations(Role.OPERATOR);
-      List<HandlerDefinition> handlers = handlers(operations, programs);
+      List<HandlerDefinition> handlers =
+          handlers(
+              operations,
+              commands.isPresent()
+                  ? Scripts.inTurn(programs, installation.connection(Role.WORKER))
+                  : programs);
       if (mode == Mode.DRY_RUN) {
         operations.previewReplay(request, event -> tell(event, List.of(), summary));
       } else if (mode == Mode.QUEUED) {
-        operations.replay(request, given(), event -> tell(event, List.of(), summary));
+        operations.replay(request, reason, event -> tell(event, List.of(), summary));
       } else {
         follow(installation, operations, handlers, request, summary);
       }
     }
     cortex.console().print(json ? Report.json(summary.members()) : summary.text());
     return summary.exitStatus();
-  }
-
-  private String given() {
-    return reason.orElseThrow();
   }
 
   private void follow(
@@ -157,7 +157,7 @@ final class ReplayCommand implements Callable<Integer> {
             (event, known) -> tell(event, known, summary))) {
       operations.replay(
           request,
-          given(),
+          reason,
           event -> {
             if (event.deliveries().isEmpty()) {
               tell(event, List.of(), summary);
@@ -174,7 +174,9 @@ final class ReplayCommand implements Callable<Integer> {
         .map(
             directory ->
                 CommandDirectory.read(
-                    directory, Spool.usual(cortex.console().environment()).directory()))
+                    directory,
+                    Spool.usual(cortex.console().environment()).directory(),
+                    passedOver -> {}))
         .orElse(List.of());
   }
 

@@ -5,6 +5,7 @@ import dev.cortex.events.archive.Archive;
 import dev.cortex.events.command.CommandDirectory;
 import dev.cortex.events.demo.DemoHandlers;
 import dev.cortex.events.fleet.FleetHandlers;
+import dev.cortex.events.fleet.Scripts;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.operate.OperationFailedException;
 import dev.cortex.events.operate.Operations;
@@ -78,7 +79,8 @@ final class WorkerCommand implements Callable<Integer> {
       paramLabel = "DIR",
       description = {
         "Run the programs of this directory too, each for the events that NAME.properties beside it"
-            + " is on (docs/handlers.md).",
+            + " is on (docs/handlers.md); those of handlers that are Java code too only where `cortex"
+            + " implement` chooses them.",
         "Directory and files must be writable by their owner only."
       })
   private Optional<Path> commands;
@@ -103,7 +105,9 @@ final class WorkerCommand implements Callable<Integer> {
     WorkerOptions options = options();
     List<HandlerDefinition> programs =
         commands
-            .map(directory -> CommandDirectory.read(directory, spool().directory()))
+            .map(
+                directory ->
+                    CommandDirectory.read(directory, spool().directory(), this::tellPassedOver))
             .orElse(List.of());
     // Until an embedded server is there a signal ends the process, as there is nothing to give
     // back.
@@ -111,7 +115,12 @@ final class WorkerCommand implements Callable<Integer> {
         CortexEvents events = installation.as(Role.WORKER).withTelemetry(Telemetry.toLog());
         StopSignals stop = StopSignals.listen()) {
       Implementations handlers =
-          handlers(Archive.on(installation.connection(Role.OWNER)), programs);
+          handlers(
+              Archive.on(installation.connection(Role.OWNER)),
+              commands.isPresent()
+                  ? Scripts.inTurn(programs, installation.connection(Role.WORKER))
+                  : programs);
+      tellProgramsToChoose(handlers);
       if (untilInputEnds) {
         stop.listenForEndOf(cortex.console().in());
       }
@@ -122,7 +131,12 @@ final class WorkerCommand implements Callable<Integer> {
       Set<String> byPrograms = Set.of();
       do {
         byPrograms = byPrograms(operations, handlers, byPrograms);
-        Optional<Worker> started = start(events, handlers.chosen(byPrograms), options, stop);
+        Optional<Worker> started =
+            start(
+                events,
+                handlers.chosen(byPrograms),
+                options.withJavaCode(handlers.javaCode()),
+                stop);
         if (started.isPresent()) {
           try (Worker worker = started.get()) {
             stop.onSecond(worker::giveBack);
@@ -132,6 +146,21 @@ final class WorkerCommand implements Callable<Integer> {
       } while (!stop.isAsked() && !drain);
     }
     return 0;
+  }
+
+  private void tellPassedOver(Path file) {
+    cortex.console().remark("passed over, being no program: " + file);
+  }
+
+  private void tellProgramsToChoose(Implementations handlers) {
+    if (!handlers.programsToChoose().isEmpty()) {
+      cortex
+          .console()
+          .remark(
+              "there is Java code too for "
+                  + String.join(", ", handlers.programsToChoose())
+                  + ": a program of these runs where `cortex implement HANDLER program` chooses it");
+    }
   }
 
   /** Which programs are chosen; what was known, while the database is away. */

@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.BiFunction;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /**
@@ -24,6 +25,10 @@ import java.util.stream.Stream;
  * <p>Programs {@code on-*} need no such file: {@link OldHandlers} knows what they are on by their
  * names, as Cortex's dispatcher did, and {@code handlers.properties} in the directory says
  * otherwise.
+ *
+ * <p>What is none of these, such as a {@code README} or a directory of what the programs share, is
+ * passed over: a directory, or a file that is not executable and that no properties file or name
+ * makes a handler.
  *
  * <p>A directory or a file that others than its owner may write is refused, and so is one that
  * belongs to neither this process's user nor root: whoever can write it could run programs as the
@@ -63,16 +68,20 @@ public final class CommandDirectory {
    *
    * @param spool where what the programs emit waits while the database is away: the one that the
    *     worker drains
+   * @param passedOver told of what is no program
    * @return a definition for each program, in the order of their names
    * @throws InvalidCommandException when a file is not as it has to be
    * @throws UncheckedIOException when one cannot be read
    */
-  public static List<HandlerDefinition> read(Path directory, Path spool) {
+  public static List<HandlerDefinition> read(
+      Path directory, Path spool, Consumer<Path> passedOver) {
     try {
       TrustedFile.require(directory);
       Map<String, Path> programs = new LinkedHashMap<>();
       for (Path file : files(directory.toRealPath())) {
-        if (!file.toString().endsWith(PROPERTIES)) {
+        if (isNoProgram(file)) {
+          passedOver.accept(file);
+        } else if (!file.toString().endsWith(PROPERTIES)) {
           Path twin = programs.put(stem(file), file);
           if (twin != null) {
             throw new InvalidCommandException(file, "must not share its name with " + twin);
@@ -104,6 +113,15 @@ public final class CommandDirectory {
           .sorted()
           .toList();
     }
+  }
+
+  private static boolean isNoProgram(Path file) {
+    boolean isMeantAsOne =
+        Files.isExecutable(file)
+            || file.toString().endsWith(PROPERTIES)
+            || OldHandlers.isOne(stem(file))
+            || Files.exists(file.resolveSibling(stem(file) + PROPERTIES));
+    return Files.isDirectory(file) || !isMeantAsOne;
   }
 
   private static String stem(Path file) {

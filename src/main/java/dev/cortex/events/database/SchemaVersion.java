@@ -13,7 +13,7 @@ import java.util.OptionalInt;
  */
 public final class SchemaVersion {
   /** The schema version that this program was built for. */
-  public static final int CURRENT = 4;
+  public static final int CURRENT = 6;
 
   /**
    * One boolean: does the table exist? Asked first, since a failing select aborts a transaction.

@@ -5,13 +5,14 @@ import dev.cortex.events.event.EventDraft;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.BatchContext;
 import dev.cortex.events.handler.BatchHandler;
+import java.sql.SQLException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * Emits learning.pattern_detected for each worker.completed, but not for a replay ({@link
- * NewEvents}).
+ * Emits learning.pattern_detected for each worker.completed, but not for a replay or history
+ * ({@link NewEvents}).
  *
  * <p>The rules:
  *
@@ -27,8 +28,8 @@ final class CompletedWorkers implements BatchHandler {
   static final String NAME = "completed-workers";
 
   @Override
-  public void handle(List<Event> events, BatchContext context) {
-    for (Event event : events.stream().filter(NewEvents.original(context)).toList()) {
+  public void handle(List<Event> events, BatchContext context) throws SQLException {
+    for (Event event : events.stream().filter(NewEvents.toldOf(context)).toList()) {
       context.emit(
           EventDraft.of("learning.pattern_detected", NAME).withPayload(Json.of(pattern(event))),
           event);

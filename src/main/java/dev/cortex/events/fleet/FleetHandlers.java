@@ -64,6 +64,7 @@ public final class FleetHandlers {
         HandlerDefinition.oneByOne(LearningCycle.NAME, new LearningCycle())
             .on("learning.cycle_requested")
             .withMaxBatch(1)
+            .withMaxEmitted(LearningCycle.MAX_EMITTED)
             .withTimeBudget(Duration.ofMinutes(5)),
         HandlerDefinition.batch("learned-patterns", new LearnedPatterns())
             .on("learning.pattern_detected"));
@@ -90,7 +91,8 @@ public final class FleetHandlers {
             .on("system.observability_check")
             .withMaxBatch(1),
         HandlerDefinition.oneByOne(DaemonStarts.NAME, new DaemonStarts())
-            .on("system.daemon_start_requested"),
+            .on("system.daemon_start_requested")
+            .withMaxBatch(1),
         HandlerDefinition.oneByOne(StartUps.NAME, new StartUps(FleetHandlers::names))
             .on("daemon.started")
             .withMaxBatch(1),

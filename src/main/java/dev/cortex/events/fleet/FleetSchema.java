@@ -8,7 +8,7 @@ import java.sql.Statement;
 /** Whether the fleet's handlers and the schema {@code fleet} fit each other. */
 final class FleetSchema {
   /** The version that the handlers were built for. */
-  static final int CURRENT = 4;
+  static final int CURRENT = 5;
 
   /**
    * One boolean: is there a version? Asked first, since a failing select aborts a transaction. The

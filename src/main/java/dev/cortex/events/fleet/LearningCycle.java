@@ -49,6 +49,9 @@ final class LearningCycle implements EventHandler {
 
   private static final int MAX_ROUNDS = 25;
 
+  /** Of a round: two patterns of each outcome, if no two are of one kind, and the next round. */
+  static final int MAX_EMITTED = 2 * MAX_OUTCOMES + 1;
+
   /** Parameters: date, type, requested by, event id. Result: no row when the day has its cycle. */
   private static final String BEGIN =
       """

@@ -156,11 +156,11 @@ final class TaskBoard implements BatchHandler {
     List<Step> steps = events.stream().flatMap(event -> Step.of(event).stream()).toList();
     record(context.connection(), steps);
     tellUrgent(context, steps);
-    Predicate<Event> original = NewEvents.original(context);
+    Predicate<Event> toldOf = NewEvents.toldOf(context);
     for (Step step : steps) {
       if (step.name().equals("assigned")
           && step.facts().master().isPresent()
-          && original.test(step.event())) {
+          && toldOf.test(step.event())) {
         context.emit(decision(context.connection(), step), step.event());
       }
     }

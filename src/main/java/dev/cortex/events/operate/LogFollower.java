@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /**
@@ -20,10 +21,16 @@ import java.util.function.Predicate;
  * <p>So the order of one look matters: the highest number first, then the emitters, then the log;
  * and all of it on the primary, since a standby does not know the primary's locks. No clock is
  * involved, and an emitter that stays open for hours costs the memory of its gaps.
+ *
+ * <p>What it remembers changes only when an answer is there, before the consumer sees it. So a look
+ * that the database does not finish is looked again, and nothing is missed or seen twice.
  */
 final class LogFollower {
   /** Numbers looked at in one transaction. */
   private static final int PAGE = 1_000;
+
+  /** Between two looks at a database that is away. */
+  private static final Duration LONGEST_PAUSE = Duration.ofSeconds(10);
 
   /** How far before the start gaps are sought, for the emitters that are open at the start. */
   private static final long LOOK_BACK = 100_000;
@@ -46,9 +53,41 @@ final class LogFollower {
     this.filter = filter;
   }
 
-  void follow(Duration interval, Predicate<LoggedEvent> consumer) {
+  /**
+   * Looks until the consumer wants no more, waiting for a database that goes away.
+   *
+   * @param absence told why, each time that it does
+   */
+  void follow(
+      Duration interval,
+      Predicate<LoggedEvent> consumer,
+      Consumer<OperationFailedException> absence) {
     start();
-    while (look(consumer) && sleep(interval)) {}
+    Duration pause = interval;
+    boolean isAway = false;
+    boolean isWanted = true;
+    while (isWanted) {
+      try {
+        isWanted = look(consumer);
+        pause = interval;
+        isAway = false;
+      } catch (OperationFailedException e) {
+        if (!e.isPassing()) {
+          throw e;
+        }
+        if (!isAway) {
+          absence.accept(e);
+        }
+        pause = longer(pause);
+        isAway = true;
+      }
+      isWanted = isWanted && sleep(pause);
+    }
+  }
+
+  private static Duration longer(Duration pause) {
+    Duration doubled = pause.multipliedBy(2);
+    return doubled.compareTo(LONGEST_PAUSE) < 0 ? doubled : LONGEST_PAUSE;
   }
 
   /** False when interrupted, which the thread still is. */

@@ -30,6 +30,11 @@ public final class OperationFailedException extends CortexException {
     };
   }
 
+  /** Whether the same may succeed later: the database is away, or busy. */
+  public boolean isPassing() {
+    return code() == ErrorCode.UNAVAILABLE || code() == ErrorCode.TEMPORARY;
+  }
+
   /** What was asked for. */
   public String operation() {
     return operation;

@@ -316,6 +316,9 @@ public final class Operations {
    * Follows the log until the consumer wants no more or the thread is interrupted. Without {@code
    * since} it starts with what is committed from now on.
    *
+   * <p>A database that goes away is waited for, for as long as it takes; what is committed
+   * meanwhile is seen when it is back.
+   *
    * <p>Every event that is committed is seen once, however long its transaction was open and
    * whatever overtook it: it comes when it is committed, not in the order of insertion. The one
    * bound: of transactions that were already open at the start, the 100,000 numbers before it are
@@ -323,8 +326,13 @@ public final class Operations {
    *
    * @param interval between two looks
    * @param consumer answers whether it wants more; called on this thread, outside any transaction
+   * @param absence told why, each time that the database goes away
    */
-  public void follow(EventFilter filter, Duration interval, Predicate<LoggedEvent> consumer) {
-    new LogFollower(reader, filter).follow(interval, consumer);
+  public void follow(
+      EventFilter filter,
+      Duration interval,
+      Predicate<LoggedEvent> consumer,
+      Consumer<OperationFailedException> absence) {
+    new LogFollower(reader, filter).follow(interval, consumer, absence);
   }
 }

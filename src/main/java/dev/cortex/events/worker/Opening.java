@@ -92,7 +92,7 @@ record Opening(Connection session, int workerId, List<HandlerQueue> queues, bool
           telemetry.record(new EngineEvent.PatternUnmatched(handler.name(), pattern));
         }
       }
-      int workerId = workers.enter(session, options.name(), version(), handlerIds);
+      int workerId = workers.enter(session, options, version(), handlerIds);
       // Before the first claim: what killed the last worker is about to be this one's.
       HouseStore.Chores chores = keepHouse(workers, session, workerId);
       for (int vanished : chores.vanished()) {

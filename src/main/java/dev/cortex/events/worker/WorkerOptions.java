@@ -3,6 +3,7 @@ package dev.cortex.events.worker;
 import dev.cortex.events.spool.Spool;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.Set;
 
 /**
  * How a worker process is to be.
@@ -14,9 +15,16 @@ import java.util.Optional;
  * @param gracePeriod how long {@code close} waits for batches to finish before it gives them back,
  *     at most a day
  * @param spool from which it delivers what waits for the database; one more connection
+ * @param javaCode the names of the handlers that it has Java code for, whatever runs them; empty:
+ *     all that it runs
  */
 public record WorkerOptions(
-    String name, int slots, int leases, Duration gracePeriod, Optional<Spool> spool) {
+    String name,
+    int slots,
+    int leases,
+    Duration gracePeriod,
+    Optional<Spool> spool,
+    Optional<Set<String>> javaCode) {
 
   public WorkerOptions {
     if (name.isBlank() || name.length() > 200) {
@@ -36,7 +44,8 @@ public record WorkerOptions(
 
   /** Named for this host and process, with 4 slots, 8 leases and 30 seconds of grace. */
   public static WorkerOptions defaults() {
-    return new WorkerOptions(ProcessName.here(), 4, 8, Duration.ofSeconds(30), Optional.empty());
+    return new WorkerOptions(
+        ProcessName.here(), 4, 8, Duration.ofSeconds(30), Optional.empty(), Optional.empty());
   }
 
   /**
@@ -45,7 +54,7 @@ public record WorkerOptions(
    * @throws IllegalArgumentException for a blank or a longer one
    */
   public WorkerOptions withName(String name) {
-    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool, javaCode);
   }
 
   /**
@@ -54,7 +63,7 @@ public record WorkerOptions(
    * @throws IllegalArgumentException for any other number
    */
   public WorkerOptions withSlots(int slots) {
-    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool, javaCode);
   }
 
   /**
@@ -63,7 +72,7 @@ public record WorkerOptions(
    * @throws IllegalArgumentException for any other number
    */
   public WorkerOptions withLeases(int leases) {
-    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool, javaCode);
   }
 
   /**
@@ -72,11 +81,20 @@ public record WorkerOptions(
    * @throws IllegalArgumentException for any other time
    */
   public WorkerOptions withGracePeriod(Duration gracePeriod) {
-    return new WorkerOptions(name, slots, leases, gracePeriod, spool);
+    return new WorkerOptions(name, slots, leases, gracePeriod, spool, javaCode);
   }
 
   /** Delivers what waits in this spool, too, over a connection of its own. */
   public WorkerOptions withSpool(Spool spool) {
-    return new WorkerOptions(name, slots, leases, gracePeriod, Optional.of(spool));
+    return new WorkerOptions(name, slots, leases, gracePeriod, Optional.of(spool), javaCode);
+  }
+
+  /**
+   * Has Java code for the handlers of these names and programs for the others, so that an operator
+   * who chooses between the two is told where there is no choice.
+   */
+  public WorkerOptions withJavaCode(Set<String> handlers) {
+    return new WorkerOptions(
+        name, slots, leases, gracePeriod, spool, Optional.of(Set.copyOf(handlers)));
   }
 }

@@ -4,6 +4,7 @@ import dev.cortex.events.delivery.Delivery;
 import dev.cortex.events.event.Json;
 import dev.cortex.events.handler.HandlerDefinition;
 import dev.cortex.events.handler.Order;
+import java.sql.Array;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -20,13 +21,14 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 
 /** Every statement on workers and slots, and the registration of handlers. Stateless. */
 final class WorkerStore {
 
   /** A row for this start of the process. */
   private static final String ENTER =
-      "insert into cortex.workers (name, version, handlers) values (?, ?, ?) returning worker_id";
+      "insert into cortex.workers (name, version, handlers, java_code) values (?, ?, ?, ?) returning worker_id";
 
   /**
    * Holds, for the session, the lock by which the others see that this worker lives. Only tried:
@@ -123,13 +125,14 @@ final class WorkerStore {
    * Makes this start of the process known, with the handlers that it runs; the row and the lock
    * become visible together.
    */
-  int enter(Connection session, String name, String version, Collection<Short> handlers)
+  int enter(Connection session, WorkerOptions options, String version, Collection<Short> handlers)
       throws SQLException {
     session.setAutoCommit(false);
     try (PreparedStatement statement = session.prepareStatement(ENTER)) {
-      statement.setString(1, name);
+      statement.setString(1, options.name());
       statement.setString(2, version);
       statement.setArray(3, session.createArrayOf("smallint", handlers.toArray(Short[]::new)));
+      statement.setArray(4, javaCode(session, options));
       int workerId;
       try (ResultSet row = statement.executeQuery()) {
         row.next();
@@ -141,6 +144,13 @@ final class WorkerStore {
     } finally {
       session.setAutoCommit(true);
     }
+  }
+
+  private static @Nullable Array javaCode(Connection session, WorkerOptions options)
+      throws SQLException {
+    return options.javaCode().isEmpty()
+        ? null
+        : session.createArrayOf("text", options.javaCode().get().toArray());
   }
 
   /**

@@ -68,13 +68,14 @@ class HybridTest {
     Files.writeString(
         directory.resolve("handlers.properties"), "environment = HOME, DATABASE_URL\n");
     start();
+    awaitWorker();
+    implement("vulnerabilities", "program");
     await()
         .atMost(PATIENCE)
         .until(
             () ->
-                number(
-                        "select count(*) from cortex.subscriptions join cortex.handlers using (handler_id) where name = 'on-security-alert'")
-                    == 1);
+                text("select mode from cortex.handlers where name = 'vulnerabilities'")
+                    .equals("leased"));
     String id = emit("security.vulnerability_found", "{\"cve\": \"CVE-1\"}");
     await()
         .atMost(PATIENCE)
@@ -131,8 +132,86 @@ class HybridTest {
         .isEqualTo(subscriptions);
     assertThat(
             text(
-                "select string_agg(reason, ' ' order by id) from cortex.operator_actions where action = 'implement'"))
+                "select string_agg(reason, ' ' order by id) from cortex.operator_actions where action = 'implement' and subject ->> 'handler' = 'learned-patterns'"))
         .isEqualTo("old new");
+  }
+
+  @Test
+  void a_script_whose_work_several_handlers_do_is_run_instead_of_them_or_not_at_all()
+      throws Exception {
+    Path seen = directory.resolveSibling("seen");
+    script("on-task-failure.sh", "jq -r .payload.task_id \"$1\" >> " + seen + "\n");
+    start();
+    awaitWorker();
+    fail("h-1");
+    awaitBoth(1);
+    assertThat(seen).doesNotExist();
+
+    implement("on-task-failure", "program");
+    fail("h-2");
+    awaitBoth(2);
+    assertThat(seen).hasContent("h-2");
+
+    implement("on-task-failure", "java");
+    fail("h-3");
+    awaitBoth(3);
+    assertThat(seen).hasContent("h-2");
+    assertThat(
+            text(
+                "select string_agg(correlation_id, ' ' order by correlation_id) from fleet.fixes where correlation_id like 'h-%'"))
+        .isEqualTo("h-1 h-3");
+    assertThat(Files.readString(directory.resolveSibling("worker.log")))
+        .contains("there is Java code too for on-task-failure: ");
+  }
+
+  @Test
+  void java_is_refused_for_a_script_that_no_worker_has_java_code_for() throws Exception {
+    text("insert into cortex.event_types (type) values ('deploy.wanted') returning type");
+    script("on-deploy-wanted.sh", "exit 0\n");
+    start();
+    awaitWorker();
+    TestCommandLine.Answer refused =
+        cortex.run("implement", "on-deploy-wanted", "java", "--reason", "test");
+
+    assertThat(refused.status()).isEqualTo(65);
+    assertThat(refused.err()).contains("none has Java code called on-deploy-wanted");
+    assertThat(
+            number(
+                "select count(*) from cortex.operator_actions where subject ->> 'handler' = 'on-deploy-wanted'"))
+        .isZero();
+  }
+
+  private void fail(String task) throws SQLException {
+    emit("task.failed", "{\"task_id\": \"%s\", \"error_type\": \"timeout\"}".formatted(task));
+  }
+
+  /** Until both sides have looked at so many failed tasks. */
+  private void awaitBoth(int events) {
+    await()
+        .atMost(PATIENCE)
+        .until(
+            () ->
+                number(
+                        """
+                        select count(*)
+                          from cortex.attempts
+                          join cortex.handlers using (handler_id)
+                         where name in ('on-task-failure', 'auto-fix')
+                           and outcome in ('done', 'cancel')
+                        """)
+                    == 2L * events);
+  }
+
+  private void implement(String handler, String implementation) {
+    TestCommandLine.Answer answer =
+        cortex.run("implement", handler, implementation, "--reason", "test");
+    assertThat(answer.status()).as(answer.err()).isZero();
+  }
+
+  private void awaitWorker() {
+    await()
+        .atMost(PATIENCE)
+        .until(() -> number("select count(*) from cortex.workers where stopped_at is null") == 1);
   }
 
   private static final String OF_HANDLER =

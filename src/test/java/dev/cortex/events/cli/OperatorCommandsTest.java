@@ -181,6 +181,12 @@ class OperatorCommandsTest {
     assertThat(did("implement", handler, "program"))
         .isEqualTo("will be run by a program, by workers that have one for it (--commands)");
     assertReasonIsKept("implement");
+    assertThat(cortex.run("implement", handler, "java", "--reason", "back").err())
+        .contains("none has Java code called " + handler);
+    subscription.run(
+        "insert into cortex.workers (name, version, handlers, stopped_at)"
+            + " select 'its worker', 'test', array[handler_id], now() from cortex.handlers where name = ?",
+        handler);
     assertThat(did("implement", handler, "java"))
         .isEqualTo("will be run by Java code, by workers that have it");
   }
@@ -213,7 +219,6 @@ class OperatorCommandsTest {
         "pause HANDLER",
         "resume HANDLER",
         "backfill HANDLER",
-        "replay --event-id ID",
         "rename HANDLER other",
         "retire HANDLER --drain",
         "reinstate HANDLER",

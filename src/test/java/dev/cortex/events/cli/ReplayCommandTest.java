@@ -107,6 +107,21 @@ class ReplayCommandTest {
   }
 
   @Test
+  void a_command_line_of_the_old_script_needs_no_reason_and_one_is_recorded() throws Exception {
+    try (CortexEvents worker = work((event, context) -> Outcome.done())) {
+      Answer answer = cortex.run("replay", "--event-id", id);
+      assertThat(answer.status()).as(answer.err()).isZero();
+    }
+    assertThat(
+            subscription.text(
+                "select reason from cortex.operator_actions where action = 'replay' order by id desc limit 1"))
+        .isEqualTo("cortex replay, no reason given");
+    Answer empty = cortex.run("replay", "--event-id", id, "--reason", "");
+    assertThat(empty.status()).isEqualTo(64);
+    assertThat(empty.err()).contains("--reason must have 1 to 1000 characters");
+  }
+
+  @Test
   void of_a_large_day_no_more_is_replayed_while_as_much_as_it_follows_is_open() throws Exception {
     subscription.run(
         "insert into cortex.events (type, source, log_only) select ?, 'w', true from generate_series(1, 5500)",

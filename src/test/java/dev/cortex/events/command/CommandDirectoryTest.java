@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -22,6 +23,7 @@ class CommandDirectoryTest {
   private static final Path SPOOL = Path.of("/var/lib/cortex/spool");
 
   @TempDir private Path directory;
+  private final List<Path> passedOver = new ArrayList<>();
 
   @BeforeEach
   void belongs_to_its_owner() throws IOException {
@@ -45,7 +47,7 @@ class CommandDirectoryTest {
         """);
     Files.writeString(directory.resolve(".hidden"), "");
 
-    List<HandlerDefinition> handlers = CommandDirectory.read(directory, SPOOL);
+    List<HandlerDefinition> handlers = CommandDirectory.read(directory, SPOOL, passedOver::add);
 
     assertThat(handlers)
         .extracting(HandlerDefinition::name)
@@ -67,7 +69,7 @@ class CommandDirectoryTest {
 
   @Test
   void an_empty_directory_has_none() {
-    assertThat(CommandDirectory.read(directory, SPOOL)).isEmpty();
+    assertThat(CommandDirectory.read(directory, SPOOL, passedOver::add)).isEmpty();
   }
 
   @Test
@@ -120,13 +122,36 @@ class CommandDirectoryTest {
         List.of("on-security-alert", "on-system-startup", "on-task-failed", "on-task-failure")) {
       mode(Files.writeString(directory.resolve(name + ".sh"), "#!/bin/sh\n"), "rwxr-xr-x");
     }
-    assertThat(CommandDirectory.read(directory, SPOOL))
+    assertThat(CommandDirectory.read(directory, SPOOL, passedOver::add))
         .extracting(one -> one.name() + " " + one.patterns())
         .containsExactly(
-            "on-security-alert [security.vulnerability_found]",
-            "on-system-startup [daemon.started]",
+            "vulnerabilities [security.vulnerability_found]",
+            "start-ups [daemon.started]",
             "on-task-failed [task.failed]",
             "on-task-failure [task.failed]");
+  }
+
+  @Test
+  void what_programs_share_and_what_people_read_is_passed_over_and_told() throws IOException {
+    program("on-task-failed.sh", "on = task.failed");
+    Path readme = Files.writeString(directory.resolve("README.md"), "how to");
+    Path library = Files.createDirectory(directory.resolve("lib"));
+    Files.writeString(library.resolve("common.sh"), "");
+    Path shared = Files.writeString(directory.resolve("common.sh"), "");
+    mode(shared, "rw-rw-rw-");
+
+    assertThat(CommandDirectory.read(directory, SPOOL, passedOver::add))
+        .extracting(HandlerDefinition::name)
+        .containsExactly("on-task-failed");
+    assertThat(passedOver)
+        .containsExactlyInAnyOrder(readme.toRealPath(), library.toRealPath(), shared.toRealPath());
+  }
+
+  @Test
+  void an_old_handler_that_nobody_may_execute_is_refused() throws IOException {
+    Path program = Files.writeString(directory.resolve("on-task-failure.sh"), "#!/bin/sh\n");
+    mode(program, "rw-r--r--");
+    assertRefused(program, "must be a program that this user may execute");
   }
 
   @Test
@@ -144,11 +169,12 @@ class CommandDirectoryTest {
             """);
     mode(table, "rw-r--r--");
 
-    List<HandlerDefinition> handlers = CommandDirectory.read(directory, SPOOL);
+    List<HandlerDefinition> handlers = CommandDirectory.read(directory, SPOOL, passedOver::add);
     assertThat(handlers)
         .extracting(HandlerDefinition::name)
         .containsExactly("on-health-alert", "learned-patterns");
     assertThat(handlers.get(0).patterns()).containsExactly("system.health_alert", "task.*");
+    assertThat(handlers.get(1).patterns()).containsExactly("learning.pattern_detected");
     assertThat(handlers).allMatch(one -> one.retry().maxAttempts() == 3);
 
     mode(table, "rw-rw-rw-");
@@ -179,7 +205,7 @@ class CommandDirectoryTest {
 
   private void assertRefused(Path file, String rule) throws IOException {
     String real = file.toRealPath().toString();
-    assertThatThrownBy(() -> CommandDirectory.read(directory, SPOOL))
+    assertThatThrownBy(() -> CommandDirectory.read(directory, SPOOL, passedOver::add))
         .isInstanceOfSatisfying(
             InvalidCommandException.class,
             e -> {

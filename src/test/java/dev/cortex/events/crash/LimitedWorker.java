@@ -25,7 +25,8 @@ final class LimitedWorker {
       set session_replication_role = replica;
       truncate cortex.events, cortex.deliveries, cortex.attempts, cortex.workers, cortex.slots, cortex.handlers,
                cortex.subscriptions, cortex.routes, cortex.lanes, cortex.blocked_keys, cortex.handler_places,
-               cortex.schedules, cortex.fires, cortex.backfills, cortex.former_handler_names;
+               cortex.schedules, cortex.fires, cortex.backfills, cortex.former_handler_names,
+               cortex.implementations;
       set session_replication_role = origin;
       insert into cortex.event_types (type) values ('limit.load') on conflict do nothing;
       drop table if exists limit_runs;

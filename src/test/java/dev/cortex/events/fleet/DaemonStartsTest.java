@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import dev.cortex.events.event.EventDraft;
+import dev.cortex.events.handler.HandlerDefinition.OneByOne;
 import java.sql.SQLException;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
@@ -43,6 +44,15 @@ class DaemonStartsTest {
                 "select l.what from fleet.daemon_life l join fleet.daemon_life r on r.event_id = l.causation_id"
                     + " where r.what = 'requested'"))
         .containsExactly("started", "started");
+  }
+
+  /** Each locks rows in the order of its events, so two batches could wait for each other. */
+  @Test
+  void what_is_written_for_one_event_has_its_transaction_for_itself() {
+    assertThat(FleetHandlers.all())
+        .filteredOn(handler -> handler.work() instanceof OneByOne)
+        .isNotEmpty()
+        .allMatch(handler -> handler.maxBatch() == 1);
   }
 
   @Test

@@ -77,6 +77,25 @@ class LearningTest {
   }
 
   @Test
+  void a_cycle_has_no_trouble_with_more_kinds_of_tasks_than_a_handler_usually_emits()
+      throws Exception {
+    fleet.run(
+        """
+        insert into fleet.task_outcomes (event_id, task_type, master, succeeded, finished_at, received_at)
+        select 'e-' || i, 'type-' || i, 'dev', true, now(), now() from generate_series(1, 10001) i
+        """);
+    fleet.emit(request("2025-12-01"));
+    fleet.handle();
+
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', outcomes, patterns, complete) from fleet.learning_cycles"))
+        .containsExactly("10001 10001 t");
+    assertThat(fleet.rows("select count(*) from fleet.routing_statistics"))
+        .containsExactly("10001");
+  }
+
+  @Test
   void the_schedule_and_whoever_else_asks_get_one_cycle_for_the_day() throws Exception {
     fleet.tick("daily-learning");
     fleet.emit(EventDraft.of("learning.cycle_requested", "an operator"));

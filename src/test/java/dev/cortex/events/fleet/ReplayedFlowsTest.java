@@ -103,7 +103,8 @@ class ReplayedFlowsTest {
 
   @Test
   void an_event_of_long_ago_is_recorded_and_not_acted_on() throws Exception {
-    fleet.run("update fleet.settings set act_within = '1 microsecond'");
+    // Short for who handles them, and long for who receives them.
+    fleet.run("update fleet.settings set act_within = '1 millisecond'");
     emitAll();
 
     assertThat(fleet.rows("select task_id from fleet.task_board")).isNotEmpty();
@@ -134,7 +135,21 @@ class ReplayedFlowsTest {
     assertThat(fleet.rows("select alert_type from fleet.episodes")).isEmpty();
     assertThat(fleet.rows("select correlation_id from fleet.fixes")).isEmpty();
     assertThat(fleet.rows("select distinct type from cortex.event_log where source <> 'test'"))
-        .doesNotContainAnyElementsOf(ACTIONS);
+        .doesNotContainAnyElementsOf(ACTIONS)
+        .as("what it holds itself")
+        .doesNotContain("routing.decision_made", "learning.pattern_detected");
+  }
+
+  @Test
+  void an_assignment_of_long_ago_and_its_decision_count_once() throws Exception {
+    Instant longAgo = Instant.now().minus(Duration.ofDays(400));
+    String assignment = "{\"task_id\": \"t-1\", \"task_type\": \"build\", \"master\": \"m-1\"}";
+    fleet.emit(draft("task.assigned", assignment).withOccurredAt(longAgo));
+    fleet.emit(draft("routing.decision_made", assignment).withOccurredAt(longAgo));
+    fleet.handle();
+
+    assertThat(fleet.rows("select decisions from fleet.routing_statistics")).containsExactly("1");
+    assertThat(fleet.rows("select state from fleet.task_board")).containsExactly("assigned");
   }
 
   /** Every event that a handler of the fleet does something for. */

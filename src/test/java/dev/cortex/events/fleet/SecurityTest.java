@@ -129,7 +129,48 @@ class SecurityTest {
     fleet.handle();
 
     assertThat(fleet.rows("select closed_at = '2026-01-01 00:02Z' from fleet.remediations"))
-        .containsExactly("t", "t");
+        .containsExactly("t");
+  }
+
+  @Test
+  void a_target_has_one_remediation_open_however_often_the_same_is_found() throws Exception {
+    for (int day = 0; day < 5; day++) {
+      scan("billing", day * 86_400, "\"critical\": " + (day + 1));
+    }
+    scan("shop", 0, "\"critical\": 1");
+    fleet.handle();
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', target, title, opened_at at time zone 'UTC', closed_at, vulnerabilities)"
+                    + " from fleet.remediations order by target"))
+        .containsExactly(
+            "billing 5 critical findings in billing 2026-01-01 00:00:00 5",
+            "shop 1 critical findings in shop 2026-01-01 00:00:00 1");
+
+    scan("billing", 6 * 86_400, "\"critical\": 0");
+    scan("billing", 7 * 86_400, "\"critical\": 1");
+    fleet.handle();
+    assertThat(
+            fleet.rows(
+                "select concat_ws(' ', closed_at at time zone 'UTC', vulnerabilities)"
+                    + " from fleet.remediations where target = 'billing' order by opened_at"))
+        .containsExactly("2026-01-07 00:00:00 5", "1");
+  }
+
+  @Test
+  void of_an_open_remediation_what_opened_it_is_kept_for_as_long_as_it_takes() throws Exception {
+    for (int day = 0; day < 5; day++) {
+      scan("billing", day * 86_400, "\"critical\": 1");
+    }
+    fleet.handle();
+    fleet.run("update fleet.vulnerabilities set received_at = received_at - interval '91 days'");
+    fleet.emit(EventDraft.of("system.cleanup_needed", "weekly-cleanup"));
+    fleet.handle();
+
+    assertThat(fleet.rows("select found_at at time zone 'UTC' from fleet.vulnerabilities"))
+        .containsExactly("2026-01-01 00:00:00");
+    assertThat(fleet.rows("select target from fleet.remediations where closed_at is null"))
+        .containsExactly("billing");
   }
 
   @Test

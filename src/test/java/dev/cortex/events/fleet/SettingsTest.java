@@ -38,6 +38,41 @@ class SettingsTest {
   }
 
   @Test
+  void a_change_of_any_threshold_goes_on_record_with_who_and_why() throws SQLException {
+    String columns =
+        "select column_name || ' ' || data_type from information_schema.columns"
+            + " where table_schema = 'fleet' and table_name = 'settings'"
+            + " and column_name not in ('only_row', 'schema_version')";
+    for (String column : fleet.rows(columns)) {
+      String name = column.substring(0, column.indexOf(' '));
+      String change =
+          switch (column.substring(name.length() + 1)) {
+            case "interval" -> name + " + interval '1 second'";
+            case "ARRAY" -> name + " || '{other}'";
+            default -> name + " + 1";
+          };
+      fleet.run(
+          "begin; set local cortex.reason = 'too loud'; update fleet.settings set %s = %s; commit"
+              .formatted(name, change));
+      fleet.run("update fleet.settings set %1$s = default".formatted(name));
+      assertThat(
+              fleet.rows(
+                  """
+                  select concat_ws(' | ', reason, database_user = session_user,
+                                   (select string_agg(key, ',') from jsonb_object_keys(before) key),
+                                   (select string_agg(key, ',') from jsonb_object_keys(after) key))
+                    from cortex.operator_actions
+                   where action = 'fleet_settings'
+                   order by id desc
+                   limit 2
+                  """))
+          .containsExactly(
+              "no reason given | t | %1$s | %1$s".formatted(name),
+              "too loud | t | %1$s | %1$s".formatted(name));
+    }
+  }
+
+  @Test
   void every_threshold_says_what_it_means() throws SQLException {
     assertThat(
             fleet.rows(

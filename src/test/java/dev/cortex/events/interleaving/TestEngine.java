@@ -53,7 +53,8 @@ final class TestEngine {
         truncate cortex.events, cortex.deliveries, cortex.attempts, cortex.dedupe_keys, cortex.workers,
                  cortex.slots, cortex.handlers, cortex.subscriptions, cortex.routes, cortex.held_types,
                  cortex.lanes, cortex.blocked_keys, cortex.handler_places,
-                 cortex.cancel_requests, cortex.backfills, cortex.former_handler_names, cortex.suspects;
+                 cortex.cancel_requests, cortex.backfills, cortex.former_handler_names, cortex.suspects,
+                 cortex.implementations;
         create table if not exists effects (handler text, event_id text, attempt int, generation int);
         grant all on effects to public;
         truncate effects""");

@@ -1,7 +1,10 @@
 package dev.cortex.events.operate;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
+import dev.cortex.events.database.ConnectionPool;
+import dev.cortex.events.database.PoolOptions;
 import dev.cortex.events.database.PostgresExtension;
 import dev.cortex.events.database.TestDatabase;
 import java.sql.Connection;
@@ -14,7 +17,9 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -290,7 +295,57 @@ class LogFollowerTest {
             event -> {
               seen.add(event.line());
               return false;
-            });
+            },
+            absence -> {});
     assertThat(seen).hasSize(1);
+  }
+
+  @Test
+  void a_session_that_is_ended_in_mid_stream_costs_no_event_and_repeats_none() throws Exception {
+    queue.run("insert into cortex.event_types (type) values ('cut.off')");
+    Instant since = Instant.parse(queue.text("select cortex.iso_time(clock_timestamp())"));
+    List<String> seen = new CopyOnWriteArrayList<>();
+    AtomicInteger absences = new AtomicInteger();
+    Set<String> emitted = new HashSet<>();
+    try (ConnectionPool pool =
+            ConnectionPool.open(
+                queue.auditorAddress(), PoolOptions.of("cortex-follower-to-cut", 1));
+        Connection slow = open()) {
+      emitted.add(emit(slow, "cut.off"));
+      Thread follower =
+          new Thread(
+              () ->
+                  Operations.on(pool.dataSource())
+                      .follow(
+                          EventFilter.all().withType("cut.off").withSince(since),
+                          Duration.ofMillis(1),
+                          event -> seen.add(event.event().id()),
+                          absence -> absences.incrementAndGet()));
+      follower.start();
+      for (int round = 1; round <= 5; round++) {
+        int cuts = round;
+        try (Connection quick = open()) {
+          for (int i = 0; i < 50; i++) {
+            emitted.add(emit(quick, "cut.off"));
+            quick.commit();
+          }
+          emitted.add(emit(quick, "cut.off"));
+          await()
+              .until(
+                  () -> {
+                    queue.uncheckedText(
+                        "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                            + " where application_name = 'cortex-follower-to-cut'");
+                    return absences.get() >= cuts;
+                  });
+          quick.commit();
+        }
+      }
+      slow.commit();
+      await().until(() -> seen.size() >= emitted.size());
+      follower.interrupt();
+      follower.join();
+    }
+    assertThat(seen).doesNotHaveDuplicates().containsExactlyInAnyOrderElementsOf(emitted);
   }
 }

@@ -1,5 +1,6 @@
 package dev.cortex.events.operate;
 
+import dev.cortex.events.database.DatabaseAddress;
 import dev.cortex.events.database.TestDatabase;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -20,7 +21,11 @@ final class TestQueue {
   }
 
   Operations auditor() {
-    return Operations.on(database.address("cortex_auditor").dataSource());
+    return Operations.on(auditorAddress().dataSource());
+  }
+
+  DatabaseAddress auditorAddress() {
+    return database.address("cortex_auditor");
   }
 
   Connection connection() throws SQLException {

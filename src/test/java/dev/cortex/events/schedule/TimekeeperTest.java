@@ -17,6 +17,7 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -60,6 +61,46 @@ class TimekeeperTest {
                 """))
         .containsExactly(
             "no reason given | 0 2 * * 0; moved to Monday | 0 2 * * 0 | 0 2 * * 1; no reason given | 0 2 * * 1");
+  }
+
+  @Test
+  void a_change_of_any_column_of_a_schedule_goes_on_record() throws SQLException {
+    run("insert into cortex.event_types (type) values ('clock.struck') on conflict do nothing");
+    run(
+        "insert into cortex.schedules (name, cron, type) values ('any', '0 2 * * 0', 'clock.ticked')");
+    Map<String, String> changes =
+        Map.of(
+            "cron", "'1 1 1 1 1'",
+            "zone", "'Europe/Berlin'",
+            "type", "'clock.struck'",
+            "payload", "'{\"a\": 1}'",
+            "dedupe_key", "'any'",
+            "enabled", "false",
+            "catch_up", "'skip'",
+            "name", "'other'");
+    assertThat(
+            rows(
+                "select column_name from information_schema.columns"
+                    + " where table_schema = 'cortex' and table_name = 'schedules' and column_name <> 'next_fire_at'"))
+        .as("tried here")
+        .containsExactlyInAnyOrderElementsOf(changes.keySet());
+    for (Map.Entry<String, String> change : changes.entrySet()) {
+      run(
+          "update cortex.schedules set %s = %s where name in ('any', 'other')"
+              .formatted(change.getKey(), change.getValue()));
+      assertThat(
+              rows(
+                  """
+                  select (before -> '%1$s' is distinct from after -> '%1$s')::text
+                    from cortex.operator_actions
+                   where action = 'schedule'
+                   order by id desc
+                   limit 1
+                  """
+                      .formatted(change.getKey())))
+          .as(change.getKey())
+          .containsExactly("true");
+    }
   }
 
   @Test
