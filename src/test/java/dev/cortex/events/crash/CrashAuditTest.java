@@ -174,6 +174,27 @@ class CrashAuditTest {
   }
 
   @Test
+  void what_a_worker_cancels_at_an_operators_word_breaks_no_promise() throws SQLException {
+    String cancelled =
+        """
+        update cortex.attempts set (outcome, reason) = ('cancel', 'cancelled') where (event, handler_id) = (#10, 1);
+        delete from crash_effects where n = 10 and handler = 'crash-each';
+        select cortex.record_action('cancel', jsonb_build_object('event_id', cortex.public_event_id(e.id, e.received_at, e.event_id)), 'test', null, null)
+          from cortex.events e
+         where e.id = #10
+        """;
+    try (Connection connection = crash.superuser();
+        Statement statement = connection.createStatement()) {
+      connection.setAutoCommit(false);
+      statement.execute("set local session_replication_role = replica");
+      statement.execute(cancelled.replaceAll("#([0-9]+)", EVENT_NUMBERED));
+      assertThat(CrashAudit.broken(connection)).isEmpty();
+      connection.rollback();
+    }
+    crash.awaitNoSessions();
+  }
+
+  @Test
   void a_session_that_is_left_and_its_open_transaction_are_found() throws SQLException {
     try (Connection connection = crash.superuser();
         Connection left = database.address("cortex_worker").dataSource().getConnection();
