@@ -191,7 +191,17 @@ $$;
 comment on function cortex.emit_many is 'Emits many events in the caller''s transaction, all or none, and returns their public ids in order.';
 comment on column cortex.events.extensions is 'Fields beside those that the envelope defines, kept as they were.';
 
-revoke all on function cortex.check_extensions, cortex.emit, cortex.emit_many from public;
+-- The extensions of an event. Volatile, so that it sees an event that was committed after the caller's statement began:
+-- cortex.lease beside it does too, and hands it out.
+create function cortex.extensions_of(p_event bigint, p_event_at timestamptz) returns jsonb
+language plpgsql volatile set search_path = cortex, pg_temp as $$
+begin
+  return (select e.extensions from cortex.events e where e.id = p_event and e.received_at = p_event_at);
+end
+$$;
+
+revoke all on function cortex.check_extensions, cortex.emit, cortex.emit_many, cortex.extensions_of from public;
 grant execute on function cortex.emit, cortex.emit_many to ${emitter}, ${worker}, ${operator};
+grant execute on function cortex.extensions_of to ${worker};
 
 update cortex.settings set schema_version = schema_version + 1;

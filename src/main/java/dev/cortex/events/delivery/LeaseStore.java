@@ -26,16 +26,17 @@ public final class LeaseStore {
   /**
    * Leases a due delivery: see the function, in migrations/engine/V16__leases.sql. The columns are
    * those of the claim, with those of a lease behind them, and the event's extensions, which only
-   * programs are given. Index: the primary key of events.
+   * programs are given: see V39__archived_numbers_and_extensions.sql. Index: the primary key of
+   * events.
    */
   private static final String LEASE =
       """
       select null, event, event_at, run_at, priority::text, generation, attempt, event_found,
              event_id, type, source, occurred_at, correlation_id, causation_id, causation_depth, key,
              payload, metadata, leased_at, fence, lost_by,
-             (select e.extensions::text from cortex.events e where e.id = l.event and e.received_at = l.event_at)
+             cortex.extensions_of(event, event_at)::text
         from cortex.lease(?::smallint, 0::smallint, ?::text::timestamptz[], ?::text::bigint[],
-                          ?::text::timestamptz[], ?::text::bigint[], 1, ?, ? * interval '1 microsecond') l
+                          ?::text::timestamptz[], ?::text::bigint[], 1, ?, ? * interval '1 microsecond')
       """;
 
   /** Moves the end of leases; one row each, in their order: true, false or null. */

@@ -10,6 +10,7 @@ import dev.cortex.events.delivery.Lease;
 import dev.cortex.events.delivery.LeaseEnd;
 import dev.cortex.events.delivery.LeaseStore;
 import dev.cortex.events.delivery.Settlement;
+import dev.cortex.events.event.Json;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Duration;
@@ -186,6 +187,25 @@ class LeasesTest {
       engine.awaitBlocked(two);
       one.commit();
       assertThat(second.get()).isEmpty();
+    }
+  }
+
+  /** It is leased by a statement that began before, and so handed out whole. */
+  @Test
+  void an_event_that_is_committed_while_somebody_leases_comes_with_its_extensions()
+      throws Exception {
+    engine.run("select cortex.limit_running(?, 1::smallint)", handler);
+    try (Connection first = engine.begin();
+        Connection second = engine.session()) {
+      TestEngine.run(
+          first, "select pg_advisory_xact_lock(cortex.lease_lock_class(), ?::smallint)", handler);
+      CompletableFuture<Optional<Lease>> leased =
+          CompletableFuture.supplyAsync(() -> tryLease(second, MINE));
+      engine.awaitBlocked(second);
+      engine.run("select cortex.emit(?, 'test', extensions => '{\"version\": 2}')", TYPE);
+      first.commit();
+      assertThat(leased.get().orElseThrow().extensions())
+          .isEqualTo(Json.parse("", "{\"version\": 2}"));
     }
   }
 
